@@ -1,0 +1,180 @@
+"""Every extension point of cvi, on one page.
+
+A plugin is a module named by an entry point of the group "cvi". It implements some
+of these hooks; each returns a list of cheap objects that have a `name`. The work
+behind an object is imported when it is used, not when it is registered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import pluggy
+
+if TYPE_CHECKING:
+    import typer
+
+    from cvi.calibrate.table import CalibrationTable
+    from cvi.ir import Array, Graph, Op
+    from cvi.precision import PrecisionPlan
+
+GROUP = "cvi"
+hookspec = pluggy.HookspecMarker(GROUP)
+hookimpl = pluggy.HookimplMarker(GROUP)
+
+
+@runtime_checkable
+class Frontend(Protocol):
+    """Reads the model files of one framework."""
+
+    name: str
+
+    def accepts(self, path: Path) -> bool:
+        """Whether the file's content (not only its suffix) is of this framework."""
+
+    def load(
+        self,
+        path: Path,
+        *,
+        weights: Path | None = None,
+        batch: int | None = None,
+        input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+        outputs: Sequence[str] | None = None,
+    ) -> Graph:
+        """The float graph. CviError when the file is broken or unsupported."""
+
+    def reference(
+        self,
+        path: Path,
+        inputs: Mapping[str, Array],
+        *,
+        weights: Path | None = None,
+        tensors: Sequence[str] | None = None,
+    ) -> dict[str, Array]:
+        """Tensors of the framework's own inference, by the model's tensor names
+        (`Op.source`); all that the framework can give when `tensors` is None."""
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """Runs a float graph faster than the numpy reference."""
+
+    name: str
+
+    def session(self, graph: Graph, outputs: Sequence[str]) -> ExecutorSession:
+        """Prepare a graph. UnsupportedError when an op is unknown to the executor."""
+
+
+class ExecutorSession(Protocol):
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The asked outputs by layer name."""
+
+
+@runtime_checkable
+class Scheme(Protocol):
+    """Turns a float graph into a quantised one."""
+
+    name: str
+
+    def quantize(
+        self, graph: Graph, table: CalibrationTable | None, plan: PrecisionPlan, chip: Chip
+    ) -> Graph:
+        """The quantised graph; UnsupportedError names every layer that has no rule."""
+
+    def problems(self, graph: Graph, chip: Chip) -> list[str]:
+        """What the scheme or chip cannot do, one line per layer; empty when all is well."""
+
+
+@runtime_checkable
+class Chip(Protocol):
+    """A chip that graphs are compiled for."""
+
+    name: str
+    summary: str
+    schemes: tuple[str, ...]
+
+    def check(self, graph: Graph) -> list[str]:
+        """Layers of a quantised graph that the chip cannot run, with the reason."""
+
+    def compile(self, graph: Graph, options: CompileOptions) -> bytes:
+        """The program file of a quantised graph."""
+
+
+class CompileOptions(Protocol):
+    """What a user may ask of the code generator."""
+
+    keep_tensors: bool
+
+
+@runtime_checkable
+class Runner(Protocol):
+    """Executes a program file."""
+
+    name: str
+
+    def run(
+        self,
+        path: Path,
+        inputs: Mapping[str, Array],
+        *,
+        program: int = 0,
+        all_tensors: bool = False,
+        timeout: float = 600.0,
+    ) -> dict[str, Array]:
+        """Outputs (or all tensors) by name in their stored types; BF16 as uint16.
+
+        Float inputs for an integer tensor are quantised as the vendor's runtime does.
+        RunnerError when the file is refused or the runner dies.
+        """
+
+
+@hookspec
+def cvi_register_frontends() -> Sequence[Frontend]:  # type: ignore[empty-body]
+    """Readers of model files."""
+
+
+@hookspec
+def cvi_register_ops() -> Sequence[type[Op]]:  # type: ignore[empty-body]
+    """Op classes; importing the module that defines them is what registers them."""
+
+
+@hookspec
+def cvi_register_converters(frontend: str) -> Mapping[str, Any]:  # type: ignore[empty-body]
+    """For the named frontend: framework op name -> converter function."""
+
+
+@hookspec
+def cvi_register_executors() -> Sequence[Executor]:  # type: ignore[empty-body]
+    """Fast executors of float graphs, the best first."""
+
+
+@hookspec
+def cvi_register_schemes() -> Sequence[Scheme]:  # type: ignore[empty-body]
+    """Quantisation schemes."""
+
+
+@hookspec
+def cvi_register_quantizers(scheme: str) -> Mapping[type[Op], Any]:  # type: ignore[empty-body]
+    """For the named scheme: float op class -> quantiser function."""
+
+
+@hookspec
+def cvi_register_kernels(family: str) -> Mapping[type[Op], Any]:  # type: ignore[empty-body]
+    """For the named chip family: quantised op class -> kernel or CPU function."""
+
+
+@hookspec
+def cvi_register_chips() -> Sequence[Chip]:  # type: ignore[empty-body]
+    """Chips to compile for."""
+
+
+@hookspec
+def cvi_register_runners() -> Sequence[Runner]:  # type: ignore[empty-body]
+    """Who can run a program file."""
+
+
+@hookspec
+def cvi_register_commands() -> Mapping[str, typer.Typer | Any]:  # type: ignore[empty-body]
+    """Command name -> Typer app or function, added to the command line."""

@@ -1,0 +1,52 @@
+"""The float ops: framework-neutral, NCHW, fp32. One file per family."""
+
+from cvi.ops.activation import (
+    Abs,
+    Clip,
+    Elu,
+    Erf,
+    Exp,
+    Gelu,
+    HardSigmoid,
+    HardSwish,
+    LeakyRelu,
+    Log,
+    Mish,
+    Neg,
+    Pow,
+    PRelu,
+    Reciprocal,
+    Relu,
+    Sigmoid,
+    Softplus,
+    Sqrt,
+    Swish,
+    Tanh,
+    Unary,
+)
+from cvi.ops.conv import Conv2d, ConvTranspose2d, FullyConnected, MatMul
+from cvi.ops.elementwise import Add, Div, Eltwise, Max, Min, Mul, Sub
+from cvi.ops.movement import (
+    Concat,
+    Movement,
+    Pad,
+    Permute,
+    PixelShuffle,
+    Reshape,
+    Slice,
+    Tile,
+    Upsample,
+)
+from cvi.ops.norm import BatchNorm, Scale, Softmax
+from cvi.ops.pool import AvgPool2d, MaxPool2d
+from cvi.ops.reduce import Reduce
+from cvi.ops.resize import Resize
+
+__all__ = [
+    "Abs", "Add", "AvgPool2d", "BatchNorm", "Clip", "Concat", "Conv2d", "ConvTranspose2d",
+    "Div", "Elu", "Eltwise", "Erf", "Exp", "FullyConnected", "Gelu", "HardSigmoid",
+    "HardSwish", "LeakyRelu", "Log", "MatMul", "Max", "MaxPool2d", "Min", "Mish", "Movement",
+    "Mul", "Neg", "PRelu", "Pad", "Permute", "PixelShuffle", "Pow", "Reciprocal", "Reduce",
+    "Relu", "Reshape", "Resize", "Scale", "Sigmoid", "Slice", "Softmax", "Softplus", "Sqrt",
+    "Sub", "Swish", "Tanh", "Tile", "Unary", "Upsample",
+]  # fmt: skip
