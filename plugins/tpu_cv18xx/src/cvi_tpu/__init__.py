@@ -1,0 +1,1 @@
+"""What the TPUs of the CV18xx chips share: schemes, code generation, simulator, files."""

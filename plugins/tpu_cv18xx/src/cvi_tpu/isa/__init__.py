@@ -1,0 +1,1 @@
+"""The instruction set: typed instructions, and the tables that give them bits."""
