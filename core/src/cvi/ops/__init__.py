@@ -44,7 +44,7 @@ from cvi.ops.resize import Resize
 
 __all__ = [
     "Abs", "Add", "AvgPool2d", "BatchNorm", "Clip", "Concat", "Conv2d", "ConvTranspose2d",
-    "Div", "Elu", "Eltwise", "Erf", "Exp", "FullyConnected", "Gelu", "HardSigmoid",
+    "Div", "Eltwise", "Elu", "Erf", "Exp", "FullyConnected", "Gelu", "HardSigmoid",
     "HardSwish", "LeakyRelu", "Log", "MatMul", "Max", "MaxPool2d", "Min", "Mish", "Movement",
     "Mul", "Neg", "PRelu", "Pad", "Permute", "PixelShuffle", "Pow", "Reciprocal", "Reduce",
     "Relu", "Reshape", "Resize", "Scale", "Sigmoid", "Slice", "Softmax", "Softplus", "Sqrt",

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
+from typing import ClassVar
 
-from cvi.ir import Op
+import numpy as np
+
+from cvi.ir import Array, Op, TensorType
+from cvi.ops.check import Types, broadcast, operands, require
+from cvi.ops.clamp import check_clamp, clamp
+
+_MANY = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,32 +22,62 @@ class Eltwise(Op):
     relu: bool = False
     relu_max: float | None = None
 
+    arity: ClassVar[int] = _MANY
+    ufunc: ClassVar[np.ufunc]
+
+    def infer(self, inputs: Types) -> TensorType:
+        types = operands(self, inputs, 2, self.arity)
+        kinds = {t.dtype for t in types}
+        require(self, len(kinds) == 1, f"mixes tensors of {', '.join(sorted(kinds))}")
+        check_clamp(self, self.relu, self.relu_max)
+        return TensorType(broadcast(self, *(t.shape for t in types)), types[0].dtype)
+
+    def evaluate(self, *inputs: Array | None) -> Array:
+        arrays = [x for x in inputs if x is not None]
+        with np.errstate(all="ignore"):
+            y = np.asarray(reduce(type(self).ufunc, arrays))
+        return clamp(y.astype(arrays[0].dtype, copy=False), self.relu, self.relu_max)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Add(Eltwise):
     """Sum of all operands (two or more)."""
+
+    ufunc: ClassVar[np.ufunc] = np.add
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sub(Eltwise):
     """First operand minus the second."""
 
+    arity: ClassVar[int] = 2
+    ufunc: ClassVar[np.ufunc] = np.subtract
+
 
 @dataclass(frozen=True, kw_only=True)
 class Mul(Eltwise):
     """Product of all operands (two or more)."""
+
+    ufunc: ClassVar[np.ufunc] = np.multiply
 
 
 @dataclass(frozen=True, kw_only=True)
 class Div(Eltwise):
     """First operand divided by the second."""
 
+    arity: ClassVar[int] = 2
+    ufunc: ClassVar[np.ufunc] = np.divide
+
 
 @dataclass(frozen=True, kw_only=True)
 class Max(Eltwise):
     """Element-wise maximum of all operands."""
 
+    ufunc: ClassVar[np.ufunc] = np.maximum
+
 
 @dataclass(frozen=True, kw_only=True)
 class Min(Eltwise):
     """Element-wise minimum of all operands."""
+
+    ufunc: ClassVar[np.ufunc] = np.minimum

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from cvi.ir import Op
+import numpy as np
+
+from cvi.ir import Array, Op, TensorType
+from cvi.ops.check import Types, floats, operands, positive, rank, require
+
+_MODES = ("nearest", "linear")
+_COORDINATES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
+_NEAREST = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,3 +30,73 @@ class Resize(Op):
     mode: str = "nearest"
     coordinates: str = "half_pixel"
     nearest_mode: str = "round_prefer_floor"
+
+    def infer(self, inputs: Types) -> TensorType:
+        (x,) = operands(self, inputs, 1)
+        if self.mode == "linear":
+            floats(self, inputs)
+        n, c, _, _ = rank(self, x, 4)
+        positive(self, "size", self.size)
+        usable = all(s > 0 and math.isfinite(s) for s in self.scales)
+        require(self, usable, f"scales must be positive but are {self.scales}")
+        for value, known in (
+            (self.mode, _MODES),
+            (self.coordinates, _COORDINATES),
+            (self.nearest_mode, _NEAREST),
+        ):
+            require(self, value in known, f"{value!r} is not one of {', '.join(known)}")
+        return x.with_shape((n, c, *self.size))
+
+    def evaluate(self, *inputs: Array | None) -> Array:
+        (x,) = inputs
+        assert x is not None
+        if self.mode == "nearest":
+            rows, columns = (self.nearest(axis, x.shape[2 + axis]) for axis in (0, 1))
+            return np.ascontiguousarray(x[:, :, rows[:, None], columns])
+        rows_done = self._interpolate(x, 0)
+        return self._interpolate(rows_done, 1)
+
+    def coordinate(self, axis: int, length: int) -> Array:
+        """Source coordinate of every result pixel along one axis (0: rows, 1: columns).
+
+        In fp32, as onnxruntime does: the rounding decides ties of nearest_mode.
+        """
+        out = np.arange(self.size[axis], dtype=np.float32)
+        scale = np.float32(self.scales[axis])
+        if self.coordinates == "align_corners":
+            last = self.size[axis] - 1
+            return out * np.float32(length - 1) / np.float32(last) if last else out
+        if self.coordinates == "asymmetric":
+            return np.asarray(out / scale)
+        if self.coordinates == "pytorch_half_pixel" and self.size[axis] == 1:
+            return out
+        return np.asarray((out + np.float32(0.5)) / scale - np.float32(0.5))
+
+    def nearest(self, axis: int, length: int) -> Array:
+        """Source index of every result pixel along one axis, for mode nearest."""
+        at = self.coordinate(axis, length)
+        if self.nearest_mode == "floor":
+            index = np.floor(at)
+        elif self.nearest_mode == "ceil":
+            index = np.ceil(at)
+        elif self.nearest_mode == "round_prefer_ceil":
+            index = np.floor(at + np.float32(0.5))
+        else:
+            index = np.ceil(at - np.float32(0.5))
+        return np.clip(index, 0, length - 1).astype(np.int64)
+
+    def neighbours(self, axis: int, length: int) -> tuple[Array, Array, Array]:
+        """For mode linear: lower index, upper index and the weight of the upper one."""
+        at = np.clip(self.coordinate(axis, length), 0, length - 1)
+        lower = np.minimum(np.floor(at), length - 1).astype(np.int64)
+        upper = np.minimum(lower + 1, length - 1)
+        return lower, upper, (at - lower).astype(np.float32)
+
+    def _interpolate(self, x: Array, axis: int) -> Array:
+        lower, upper, weight = self.neighbours(axis, x.shape[2 + axis])
+        if axis == 0:
+            weight = weight[:, None]
+        low, high = x.take(lower, axis=2 + axis), x.take(upper, axis=2 + axis)
+        y: Array = low * (1 - weight)
+        y += high * weight
+        return y
