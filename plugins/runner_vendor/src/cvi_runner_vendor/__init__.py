@@ -1,0 +1,1 @@
+"""Runs a `.cvimodel` on the vendor's own runtime and simulator."""
