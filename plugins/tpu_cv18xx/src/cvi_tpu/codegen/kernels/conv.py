@@ -1,0 +1,304 @@
+"""Convolution, depthwise convolution and average pooling on tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from cvi.ir import Array, Op
+from cvi_tpu.codegen.context import Context, View, as_bytes, lowers
+from cvi_tpu.codegen.kernels.window import Sliding, reach, window_ranges
+from cvi_tpu.codegen.planner import Load, Tile, TiledOp, run, tile_bytes
+from cvi_tpu.codegen.tiling import Box, Range, split
+from cvi_tpu.isa.instructions import Const, Conv, Depthwise, Quant, Tiu
+from cvi_tpu.isa.operands import Dram, Local, Shape4, ceil_div
+from cvi_tpu.quantized.ops import Int8AvgPool2d, Int8Conv2d
+
+RECORD = 9
+
+
+def quant_records(bias: Array, multiplier: Array, shift: Array) -> Array:
+    """Per-channel records: int32 bias, uint32 multiplier, uint8 shift (FACTS_TPU 2.3)."""
+    records = np.empty((len(multiplier), RECORD), np.uint8)
+    records[:, 0:4] = as_bytes(bias.astype("<i4")).reshape(-1, 4)
+    records[:, 4:8] = as_bytes(multiplier.astype("<u4")).reshape(-1, 4)
+    records[:, 8] = shift
+    return records
+
+
+class _Windowed(TiledOp):
+    """Base: one input with a sliding window, per-channel records, zero point fill."""
+
+    def __init__(self, ctx: Context, op: Op, sliding: Sliding, records: Array) -> None:
+        super().__init__(ctx)
+        self.source = ctx.view(op.inputs[0])
+        self.target = ctx.view(op.name)
+        n, c, h, w = self.source.shape
+        self.input: Shape4 = (n, c, h, w)
+        n, c, h, w = self.target.shape
+        self.output = (n, c, h, w)
+        self.sliding = sliding
+        self.axes = sliding.axes(self.input)
+        self.records = ctx.weight(as_bytes(records)).reshaped(records.shape)
+
+    def ranges(self, dim: str, size: int) -> list[Range]:
+        if dim in "hw":
+            return window_ranges(self.axes, dim, size)
+        return super().ranges(dim, size)
+
+    def store(self, box: Box) -> Dram:
+        return self.target.window(box.starts, box.shape).dram()
+
+    def load_input(self, box: Box, channels: Range, depends: str) -> Load:
+        h, w = reach(self.axes, box)
+        starts = (box.n.start, channels.start, h.range.start, w.range.start)
+        shape = (box.n.size, channels.size, h.range.size, w.range.size)
+        source = self.source.window(starts, shape).dram()
+        return Load("in", (starts, shape), source, self.local(0, shape), depends)
+
+    def load_records(self, channels: Range) -> Load:
+        count = channels.size
+        source = Dram(
+            self.records.region,
+            self.records.address + channels.start * RECORD,
+            (1, count, 1, RECORD),
+            (count * RECORD, RECORD, RECORD),
+        )
+        groups = ceil_div(count, self.spec.lanes)
+        target = Local(0, (1, count, 1, RECORD), (groups * RECORD, RECORD, RECORD, 1))
+        return Load("@records", channels, source, target, "c")
+
+    def rounds(self, box: Box) -> int:
+        """Passes over the lanes and execution units that a result needs (FACTS_COST 1)."""
+        n, c, h, w = box.shape
+        return n * ceil_div(c, self.spec.lanes) * ceil_div(h * w, self.spec.eu_bytes)
+
+
+class TiledConv(_Windowed):
+    """A convolution within one group of channels or without groups.
+
+    The reduction over input channels may be cut: partial sums then stay in local memory
+    as 32-bit values in four byte planes (FACTS_TPU 2.3, 3.5).
+    """
+
+    orders = ("nhwck", "cnhwk")
+
+    def __init__(self, ctx: Context, op: Int8Conv2d) -> None:
+        weight = ctx.constant(op.inputs[1])
+        oc, ic, kh, kw = weight.shape
+        self.op = op
+        sliding = Sliding((kh, kw), op.stride, op.pads, op.dilation, op.insert)
+        bias = ctx.constant(op.inputs[2]) if op.inputs[2] else np.zeros(oc, np.int32)
+        records = quant_records(bias, ctx.constant(op.inputs[3]), ctx.constant(op.inputs[4]))
+        super().__init__(ctx, op, sliding, records)
+        self.group_in, self.group_out = ic, oc // op.group
+        self.reduction = ic
+        # An even number of input channels is computed two at a time: an odd one gets a
+        # channel of zero weights, whatever lies in that lane then counts nothing.
+        self.padded = ic + 1 if ic % 2 and ic >= 3 and ic < self.spec.max_channels else ic
+        packed = np.zeros((oc, kh * kw, self.padded), np.int8)
+        packed[:, :, :ic] = weight.reshape(oc, ic, kh * kw).transpose(0, 2, 1)
+        self.weight = ctx.weight(as_bytes(packed)).reshaped((oc, kh * kw, self.padded))
+
+    def ranges(self, dim: str, size: int) -> list[Range]:
+        if dim != "c" or self.op.group == 1:
+            return super().ranges(dim, size)
+        return [
+            Range(group * self.group_out + part.start, part.size)
+            for group in range(self.op.group)
+            for part in split(self.group_out, min(size, self.group_out))
+        ]
+
+    def units(self) -> Mapping[str, int]:
+        return {"c": self.spec.lanes, "k": self.spec.lanes}
+
+    def channels(self, tile: Tile) -> Range:
+        """Input channels of a tile."""
+        group = tile.box.c.start // self.group_out
+        return Range(group * self.group_in + tile.k.start, tile.k.size)
+
+    def _depth(self, tile: Tile) -> int:
+        """Input channels that are computed, the padding channel included."""
+        return tile.k.size + (self.padded - self.group_in if tile.k.stop == self.reduction else 0)
+
+    def loads(self, tile: Tile) -> list[Load]:
+        depends = "nhwk" if self.op.group == 1 else "nchwk"
+        found = [self.load_input(tile.box, self.channels(tile), depends)]
+        found.append(self._load_weight(tile))
+        if tile.last:
+            found.append(self.load_records(tile.box.c))
+        return found
+
+    def _load_weight(self, tile: Tile) -> Load:
+        taps, depth, count = self.weight.shape[1], self._depth(tile), tile.box.c.size
+        starts = (tile.box.c.start, 0, tile.k.start)
+        window = self.weight.window(starts, (count, taps, depth))
+        c_stride, h_stride, _ = window.strides
+        source = Dram(
+            window.region,
+            window.address,
+            (1, count, taps, depth),
+            (count * c_stride, c_stride, h_stride),
+        )
+        size = taps * depth
+        groups = ceil_div(count, self.spec.lanes)
+        target = Local(0, (1, count, taps, depth), (groups * size, size, depth, 1))
+        return Load("@weight", (tile.box.c, tile.k), source, target, "ck")
+
+    def planes(self, cut_k: bool) -> int:
+        return 4 if cut_k else 1
+
+    def compute(self, tile: Tile, at: Mapping[str, int]) -> list[Tiu]:
+        h, w = reach(self.axes, tile.box)
+        source = self.local(
+            at["in"], (tile.box.n.size, self._depth(tile), h.range.size, w.range.size)
+        )
+        result = self.local(at["out"], tile.box.shape)
+        quant = Quant(per_channel=True, bias=True, records=at["@records"], relu=self.op.relu)
+        partial = (0 if tile.first else 1) | (0 if tile.last else 2)
+        return [
+            Conv(
+                result=result,
+                input=source,
+                weight=at["@weight"],
+                window=self.sliding.window(h, w, self.op.fill),
+                quant=quant if tile.last else Quant(),
+                partial=partial,
+                partial_plane=tile_bytes(result) if partial else 0,
+                layer=self.ctx.layer,
+            )
+        ]
+
+    def cycles(self, tile: Tile) -> float:
+        kh, kw = self.sliding.kernel
+        depth = self._depth(tile)
+        loop = kh * kw * (ceil_div(depth, 2) if depth % 2 == 0 and depth >= 4 else depth)
+        return 72 + self.rounds(tile.box) * max(loop + 1, 16)
+
+
+class TiledDepthwise(_Windowed):
+    """A depthwise convolution: every channel with its own filter, or all with one constant."""
+
+    orders = ("cnhwk",)
+
+    def __init__(
+        self, ctx: Context, op: Op, sliding: Sliding, records: Array, weight: Array | int,
+        *, fill: int, relu: bool,
+    ) -> None:  # fmt: skip
+        super().__init__(ctx, op, sliding, records)
+        self.fill, self.relu = fill, relu
+        self.weight: View | int = (
+            weight if isinstance(weight, int) else ctx.weight(as_bytes(weight))
+        )
+
+    def loads(self, tile: Tile) -> list[Load]:
+        found = [self.load_input(tile.box, tile.box.c, "nchw"), self.load_records(tile.box.c)]
+        if isinstance(self.weight, View):
+            found.append(self._load_weight(self.weight, tile.box.c))
+        return found
+
+    def _load_weight(self, weight: View, channels: Range) -> Load:
+        kh, kw = self.sliding.kernel
+        shape = (1, channels.size, kh, kw)
+        address = weight.address + channels.start * kh * kw
+        source = Dram(weight.region, address, shape, (channels.size * kh * kw, kh * kw, kw))
+        return Load("@weight", channels, source, self.local(0, shape), "c")
+
+    def compute(self, tile: Tile, at: Mapping[str, int]) -> list[Tiu]:
+        h, w = reach(self.axes, tile.box)
+        n, c = tile.box.n.size, tile.box.c.size
+        return [
+            Depthwise(
+                result=self.local(at["out"], tile.box.shape),
+                input=self.local(at["in"], (n, c, h.range.size, w.range.size)),
+                weight=Const(self.weight) if isinstance(self.weight, int) else at["@weight"],
+                window=self.sliding.window(h, w, self.fill),
+                quant=Quant(per_channel=True, bias=True, records=at["@records"], relu=self.relu),
+                layer=self.ctx.layer,
+            )
+        ]
+
+    def cycles(self, tile: Tile) -> float:
+        kh, kw = self.sliding.kernel
+        return 31 + self.rounds(tile.box) * max(2 * kh * kw * self.sliding.stride[1] + 1, 16)
+
+
+@lowers(Int8Conv2d)
+def lower_conv(op: Op, ctx: Context) -> None:
+    """A convolution; depthwise when every channel is a group of its own."""
+    assert isinstance(op, Int8Conv2d)
+    weight = ctx.constant(op.inputs[1])
+    oc, ic, kh, kw = weight.shape
+    if op.group == 1 or ic > 1 or op.group != oc:
+        run(TiledConv(ctx, op))
+        return
+    sliding = Sliding((kh, kw), op.stride, op.pads, op.dilation, op.insert)
+    bias = ctx.constant(op.inputs[2]) if op.inputs[2] else np.zeros(oc, np.int32)
+    records = quant_records(bias, ctx.constant(op.inputs[3]), ctx.constant(op.inputs[4]))
+    run(TiledDepthwise(ctx, op, sliding, records, weight, fill=op.fill, relu=op.relu))
+
+
+class TiledAvgPool(TiledDepthwise):
+    """Average pooling of the part of a plane in which all windows count equally many
+    elements: a depthwise convolution with one constant weight."""
+
+    def __init__(self, ctx: Context, op: Int8AvgPool2d, rate: tuple[int, int, int, int]) -> None:
+        _, weight, multiplier, shift = rate
+        channels = op.type.shape[1]
+        records = quant_records(
+            np.zeros(channels, np.int32),
+            np.full(channels, multiplier, np.uint32),
+            np.full(channels, shift, np.uint8),
+        )
+        sliding = Sliding(op.kernel, op.stride, op.pads)
+        super().__init__(ctx, op, sliding, records, weight, fill=0, relu=op.relu)
+        self.parts = (split(self.output[2], 1), split(self.output[3], 1))
+
+    def restrict(self, h: Range, w: Range) -> TiledAvgPool:
+        """Only this part of the output plane."""
+        self.parts = ([h], [w])
+        return self
+
+    def ranges(self, dim: str, size: int) -> list[Range]:
+        if dim not in "hw":
+            return super().ranges(dim, size)
+        whole = self.parts["hw".index(dim)][0]
+        return [Range(whole.start + r.start, r.size) for r in split(whole.size, size)]
+
+
+def runs(counts: list[int]) -> list[tuple[Range, int]]:
+    """Neighbouring outputs with equal counts, joined."""
+    found: list[tuple[Range, int]] = []
+    for index, count in enumerate(counts):
+        if found and found[-1][1] == count:
+            found[-1] = (Range(found[-1][0].start, found[-1][0].size + 1), count)
+        else:
+            found.append((Range(index, 1), count))
+    return found
+
+
+def window_counts(op: Int8AvgPool2d, dim: int, length: int, outputs: int) -> list[int]:
+    """Per output index along h (0) or w (1): how many elements of the window count."""
+    before, after = op.pads[dim], op.pads[dim + 2]
+    if op.count_include_pad:
+        low, high = -before, length + after - op.ceil_pads[dim]
+    else:
+        low, high = 0, length
+    starts = [i * op.stride[dim] - before for i in range(outputs)]
+    return [min(s + op.kernel[dim], high) - max(s, low) for s in starts]
+
+
+@lowers(Int8AvgPool2d)
+def lower_avg_pool(op: Op, ctx: Context) -> None:
+    """Average pooling, one part of the plane after the other by the number of elements
+    that count in a window."""
+    assert isinstance(op, Int8AvgPool2d)
+    rates = {rate[0]: rate for rate in op.rates}
+    _, _, h, w = ctx.view(op.inputs[0]).shape
+    _, _, oh, ow = op.type.shape
+    rows = runs(window_counts(op, 0, h, oh))
+    columns = runs(window_counts(op, 1, w, ow))
+    for row, row_count in rows:
+        for column, column_count in columns:
+            run(TiledAvgPool(ctx, op, rates[row_count * column_count]).restrict(row, column))

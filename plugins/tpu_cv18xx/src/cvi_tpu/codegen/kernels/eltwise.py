@@ -1,0 +1,242 @@
+"""Arithmetic and table look-ups, element by element."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+
+from cvi.ir import Op, Shape
+from cvi_tpu.codegen.context import Context, View, as_bytes, four_dims, lowers
+from cvi_tpu.codegen.planner import Load, Tile, TiledOp, run, tile_bytes
+from cvi_tpu.codegen.tiling import Box, Range
+from cvi_tpu.isa.instructions import Arith, ArithOp, Const, Lut, Tiu
+from cvi_tpu.isa.operands import Dram, Local, Shape4, ceil_div
+from cvi_tpu.quantized.ops import (
+    Int8Add,
+    Int8Clip,
+    Int8Lut,
+    Int8Max,
+    Int8Min,
+    Int8Mul,
+    Int8Requant,
+)
+
+TABLE_BYTES = 256
+
+
+class TiledEltwise(TiledOp):
+    """Base: operands that broadcast to the result.
+
+    A size-1 dimension of an operand is repeated: over channels by a load with stride 0,
+    over n, h and w by an operand with stride 0 in local memory (FACTS_TPU 3.2).
+    """
+
+    orders = ("nchwk",)
+
+    def __init__(self, ctx: Context, op: Op, operands: Sequence[View], target: View) -> None:
+        super().__init__(ctx)
+        self.op = op
+        self.operands, self.target = operands, target
+        n, c, h, w = target.shape
+        self.output = (n, c, h, w)
+
+    def loads(self, tile: Tile) -> list[Load]:
+        return [self._load(i, view, tile.box) for i, view in enumerate(self.operands)]
+
+    def _load(self, index: int, view: View, box: Box) -> Load:
+        parts = (box.n, box.c, box.h, box.w)
+        own = [r if dim > 1 else Range(0, 1) for r, dim in zip(parts, view.shape, strict=True)]
+        part = Box(*own)
+        dram = view.window(part.starts, part.shape).dram()
+        shape = part.shape
+        if view.shape[1] == 1 and box.c.size > 1:
+            shape = (shape[0], box.c.size, shape[2], shape[3])
+            dram = Dram(dram.region, dram.address, shape, (dram.strides[0], 0, dram.strides[2]))
+        moving = "".join(d for d, dim in zip("nchw", view.shape, strict=True) if dim > 1)
+        key = (part.starts, shape)
+        return Load(f"in{index}", key, dram, self.local(0, shape), moving + "c")
+
+    def operand(self, index: int, box: Box, at: Mapping[str, int]) -> Local:
+        """An operand with the result's shape, repeated where it broadcasts."""
+        view = self.operands[index]
+        own = [size if dim > 1 else 1 for size, dim in zip(box.shape, view.shape, strict=True)]
+        own[1] = box.c.size
+        strides = self.local(0, (own[0], own[1], own[2], own[3])).strides
+        n, c, h, w = (
+            stride if d == "c" or dim > 1 else 0
+            for d, stride, dim in zip("nchw", strides, view.shape, strict=True)
+        )
+        return Local(at[f"in{index}"], box.shape, (n, c, h, w))
+
+    def store(self, box: Box) -> Dram:
+        return self.target.window(box.starts, box.shape).dram()
+
+    def compute(self, tile: Tile, at: Mapping[str, int]) -> list[Tiu]:
+        box = tile.box
+        operands = [self.operand(i, box, at) for i in range(len(self.operands))]
+        return self.arithmetic(self.local(at["out"], box.shape), operands, at)
+
+    def arithmetic(
+        self, result: Local, operands: Sequence[Local], at: Mapping[str, int]
+    ) -> list[Tiu]:
+        """The instructions on operands of one shape."""
+        raise NotImplementedError
+
+    def cycles(self, tile: Tile) -> float:
+        n, c, h, w = tile.box.shape
+        rounds = n * ceil_div(c, self.spec.lanes) * ceil_div(h * w, self.spec.eu_bytes)
+        return 40 + rounds * 8.0 * max(1, len(self.operands))
+
+
+class TiledAdd(TiledEltwise):
+    """Weighted sum with a 16-bit accumulator whose low plane becomes the result."""
+
+    def planes(self, cut_k: bool) -> int:
+        del cut_k
+        return 2
+
+    def arithmetic(
+        self, result: Local, operands: Sequence[Local], at: Mapping[str, int]
+    ) -> list[Tiu]:
+        op = self.op
+        assert isinstance(op, Int8Add)
+        plane = tile_bytes(result)
+        wide = Local(result.address, result.shape, result.strides, plane=plane)
+        layer = self.ctx.layer
+        work: list[Tiu] = [
+            Arith(op=ArithOp.MUL, result=wide, left=operands[0], right=Const(op.multipliers[0]),
+                  layer=layer)
+        ]  # fmt: skip
+        last = len(operands) - 1
+        for i in range(1, len(operands)):
+            work.append(
+                Arith(
+                    op=ArithOp.MAC,
+                    result=wide,
+                    left=operands[i],
+                    right=Const(op.multipliers[i]),
+                    narrow=i == last,
+                    shift=op.shift if i == last else 0,
+                    relu=op.relu and i == last,
+                    layer=layer,
+                )
+            )
+        return work
+
+
+class TiledBinary(TiledEltwise):
+    """Product, maximum or minimum of two operands."""
+
+    def arithmetic(
+        self, result: Local, operands: Sequence[Local], at: Mapping[str, int]
+    ) -> list[Tiu]:
+        op, layer = self.op, self.ctx.layer
+        left, right = operands
+        if isinstance(op, Int8Mul):
+            return [
+                Arith(op=ArithOp.MUL, result=result, left=left, right=right, layer=layer,
+                      multiplier=op.multiplier, shift=op.shift, relu=op.relu)
+            ]  # fmt: skip
+        kind = ArithOp.MAX if isinstance(op, Int8Max) else ArithOp.MIN
+        return [Arith(op=kind, result=result, left=left, right=right, layer=layer)]
+
+
+class TiledUnary(TiledEltwise):
+    """Change of scale and clamping."""
+
+    def arithmetic(
+        self, result: Local, operands: Sequence[Local], at: Mapping[str, int]
+    ) -> list[Tiu]:
+        op, layer, source = self.op, self.ctx.layer, operands[0]
+        if isinstance(op, Int8Requant):
+            return [
+                Arith(op=ArithOp.MUL, result=result, left=source, right=Const(op.weight),
+                      multiplier=op.multiplier, shift=op.shift, relu=op.relu, layer=layer)
+            ]  # fmt: skip
+        assert isinstance(op, Int8Clip)
+        work: list[Tiu] = []
+        for kind, bound, neutral in (
+            (ArithOp.MAX, op.minimum, -128),
+            (ArithOp.MIN, op.maximum, 127),
+        ):
+            if bound != neutral or (kind is ArithOp.MIN and not work):
+                work.append(
+                    Arith(op=kind, result=result, left=source, right=Const(bound), layer=layer)
+                )
+                source = result
+        return work
+
+
+class TiledLut(TiledEltwise):
+    """Table look-up; the table is stored once and loaded into every lane."""
+
+    def __init__(self, ctx: Context, op: Op, operands: Sequence[View], target: View) -> None:
+        super().__init__(ctx, op, operands, target)
+        self.table = ctx.weight(as_bytes(ctx.constant(op.inputs[1])))
+
+    def loads(self, tile: Tile) -> list[Load]:
+        lanes = self.spec.lanes
+        shape = (1, lanes, 16, 16)
+        source = Dram(self.table.region, self.table.address, shape, (TABLE_BYTES, 0, 16))
+        return [*super().loads(tile), Load("@table", 0, source, self.local(0, shape), "")]
+
+    def arithmetic(
+        self, result: Local, operands: Sequence[Local], at: Mapping[str, int]
+    ) -> list[Tiu]:
+        return [Lut(result=result, input=operands[0], table=at["@table"], layer=self.ctx.layer)]
+
+    def cycles(self, tile: Tile) -> float:
+        n, c, h, w = tile.box.shape
+        rounds = n * ceil_div(c, self.spec.lanes) * ceil_div(h * w, self.spec.eu_bytes)
+        return 38 + rounds * 19.0
+
+
+KINDS: dict[type[Op], type[TiledEltwise]] = {
+    Int8Add: TiledAdd,
+    Int8Mul: TiledBinary,
+    Int8Max: TiledBinary,
+    Int8Min: TiledBinary,
+    Int8Requant: TiledUnary,
+    Int8Clip: TiledUnary,
+    Int8Lut: TiledLut,
+}
+
+
+@lowers(*KINDS)
+def lower_eltwise(op: Op, ctx: Context) -> None:
+    """Element-wise ops: dense operands of one shape are spread evenly over all lanes."""
+    operands = op.inputs[:1] if isinstance(op, Int8Lut) else op.inputs
+    views = [ctx.view(name) for name in operands]
+    target = ctx.view(op.name)
+    if all(v.is_dense and v.shape == target.shape for v in [*views, target]):
+        for start, shape in spread(prod(target.shape), ctx.spec.lanes):
+            parts = [flat(v, start, shape) for v in views]
+            run(KINDS[type(op)](ctx, op, parts, flat(target, start, shape)))
+        return
+    run(KINDS[type(op)](ctx, op, [in_four_dims(v) for v in views], in_four_dims(target)))
+
+
+def spread(elements: int, lanes: int) -> list[tuple[int, Shape4]]:
+    """A flat run of elements as (start, shape) pieces: an even share per lane, then the rest."""
+    share = elements // lanes
+    pieces: list[tuple[int, Shape4]] = []
+    if share:
+        pieces.append((0, (1, lanes, 1, share)))
+    if elements % lanes:
+        pieces.append((share * lanes, (1, elements % lanes, 1, 1)))
+    return pieces
+
+
+def flat(view: View, start: int, shape: Shape4) -> View:
+    """`prod(shape)` elements of a dense view from `start` on."""
+    return View.dense(view.region, view.address + start * view.element_bytes, shape)
+
+
+def in_four_dims(view: View) -> View:
+    """The view with four dims: missing ones added at the end, surplus ones merged."""
+    if len(view.shape) <= 4:
+        more = 4 - len(view.shape)
+        shape: Shape = (*view.shape, *(1,) * more)
+        strides = (*view.strides, *(view.element_bytes,) * more)
+        return View(view.region, view.address, shape, strides, view.element_bytes)
+    return view.reshaped(four_dims(view.shape))

@@ -1,0 +1,369 @@
+"""Cuts an op into tiles that fit local memory and orders loads, computing and stores.
+
+A `TiledOp` says what a tile needs and how it is computed; everything else is decided
+here: the tile sizes and the order of the loops (by estimated cost), the place of every
+operand in local memory, double buffering, and which load can be saved because its
+content is still there. Waits between the engines are not this module's business:
+`Program` derives them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from math import prod
+
+from cvi.errors import UnsupportedError
+from cvi_tpu.chip import ChipSpec
+from cvi_tpu.codegen.context import Context
+from cvi_tpu.codegen.tiling import Box, Range, sizes, split
+from cvi_tpu.isa.instructions import Copy, Tiu
+from cvi_tpu.isa.operands import Dram, Local, Shape4, align, ceil_div, local_strides
+
+#: Estimated cost of a transfer: cycles to start, cycles per 16-byte beat (FACTS_COST 2).
+LOAD_START, LOAD_BEAT = 120.0, 1.66
+STORE_START, STORE_BEAT = 78.0, 1.54
+
+
+@dataclass(frozen=True)
+class Load:
+    """Something that must be in local memory before a tile is computed.
+
+    key: equal keys in one slot mean equal content. depends: the loops ("n", "c", "h",
+    "w", "k") that change the content.
+    """
+
+    slot: str
+    key: Hashable
+    source: Dram
+    target: Local
+    depends: str
+
+    @property
+    def bytes(self) -> int:
+        return tile_bytes(self.target)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One piece of the output; `k` is the part of the reduction that is summed up."""
+
+    box: Box
+    k: Range
+    first: bool = True
+    last: bool = True
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Tile sizes, and the loops from the outermost to the innermost."""
+
+    n: int
+    c: int
+    h: int
+    w: int
+    k: int
+    order: str
+
+    def size(self, dim: str) -> int:
+        return int(getattr(self, dim))
+
+
+class TiledOp(ABC):
+    """An op as the planner sees it.
+
+    output: extents (n, c, h, w) of the result. reduction: extent of the summed dimension
+    that may be cut (1 when there is none).
+    """
+
+    output: Shape4
+    reduction: int = 1
+    orders: tuple[str, ...] = ("nchwk",)
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
+        self.spec: ChipSpec = ctx.spec
+
+    @abstractmethod
+    def loads(self, tile: Tile) -> list[Load]:
+        """Operands and constants of a tile."""
+
+    @abstractmethod
+    def store(self, box: Box) -> Dram:
+        """Where a finished box of the result goes in DRAM."""
+
+    @abstractmethod
+    def compute(self, tile: Tile, at: Mapping[str, int]) -> list[Tiu]:
+        """The instructions of a tile; `at` gives the address of every slot."""
+
+    @abstractmethod
+    def cycles(self, tile: Tile) -> float:
+        """Estimated cycles of computing a tile."""
+
+    def planes(self, cut_k: bool) -> int:
+        """Byte planes that the result occupies while it is computed."""
+        del cut_k
+        return 1
+
+    def ranges(self, dim: str, size: int) -> list[Range]:
+        """How one dimension of the result (or "k", the reduction) is cut."""
+        extent = self.reduction if dim == "k" else self.output["nchw".index(dim)]
+        return split(extent, size)
+
+    def units(self) -> Mapping[str, int]:
+        """Granularity of tile sizes per dimension (default 1; lanes for c and k)."""
+        return {"c": self.spec.lanes, "k": self.spec.lanes}
+
+    def local(self, address: int, shape: Shape4) -> Local:
+        """An activation tile in default layout."""
+        return Local(address, shape, local_strides(shape, self.spec.lanes))
+
+
+def tile_bytes(tensor: Local) -> int:
+    """Bytes per lane that a local tensor occupies, in units of 16."""
+    return align(tensor.shape[0] * tensor.strides[0], 16)
+
+
+def beats(dram: Dram) -> int:
+    """16-byte beats of a DRAM access: one or more for each contiguous run (FACTS_COST 2)."""
+    n, c, h, w = dram.shape
+    run, count = w * dram.element_bytes, n * c * h
+    for dim, stride in ((h, dram.strides[2]), (c, dram.strides[1]), (n, dram.strides[0])):
+        if dim > 1 and stride != run:
+            break
+        run, count = run * dim, count // dim
+    return count * ceil_div(run, 16)
+
+
+# -- choosing a cut ---------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Room for one operand: `copies` buffers of `bytes` per lane."""
+
+    bytes: int
+    copies: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A chosen cut with the room for every slot."""
+
+    cut: Cut
+    slots: Mapping[str, Slot]
+    cost: float
+
+
+def plan(op: TiledOp) -> Plan:
+    """The cheapest cut that fits. UnsupportedError when nothing does."""
+    best: Plan | None = None
+    for cut in candidates(op):
+        for buffers in (2, 1):
+            fitted = fit(op, cut, buffers)
+            if fitted is None:
+                continue
+            if best is None or fitted.cost < best.cost:
+                best = fitted
+            break
+    if best is None:
+        raise UnsupportedError(
+            "no tile of this layer fits into the chip's local memory",
+            fix="make the kernel window or the layer smaller",
+        )
+    return best
+
+
+def candidates(op: TiledOp) -> Iterator[Cut]:
+    """Cuts worth looking at: whole images before rows, rows before columns."""
+    n, c, h, w = op.output
+    units = op.units()
+    limit = op.spec.max_size
+    cs = list(sizes(c, op.spec.max_channels // op.spec.lanes * op.spec.lanes, units["c"]))
+    ks = list(
+        sizes(op.reduction, op.spec.max_channels // op.spec.lanes * op.spec.lanes, units["k"])
+    )
+    hs = list(sizes(h, limit, units.get("h", 1)))
+    ws = list(sizes(w, limit, units.get("w", 1)))
+    spatial = [(a, b, ws[0]) for a in sizes(n, op.spec.max_channels) for b in hs[:1]]
+    spatial += [(1, b, ws[0]) for b in hs[1:]]
+    spatial += [(1, b, d) for d in ws[1:] for b in {hs[-1], *hs[-3:]}]
+    for (tn, th, tw), tc in product(spatial, cs):
+        for tk in ks:
+            for order in op.orders:
+                yield Cut(tn, tc, th, tw, tk, order)
+            if tk <= units["k"] or _fits_quickly(op, tn, tc, th, tw, tk):
+                break
+
+
+def _fits_quickly(op: TiledOp, tn: int, tc: int, th: int, tw: int, tk: int) -> bool:
+    """Whether a smaller part of the reduction is not needed to make the tile fit."""
+    return fit(op, Cut(tn, tc, th, tw, tk, op.orders[0]), 1) is not None
+
+
+def fit(op: TiledOp, cut: Cut, buffers: int) -> Plan | None:
+    """Slots and cost of a cut with at most `buffers` copies of each slot, None if too big."""
+    ranges = {dim: op.ranges(dim, cut.size(dim)) for dim in "nchwk"}
+    if any(not r for r in ranges.values()):
+        return None
+    largest = {dim: max(parts, key=lambda r: r.size) for dim, parts in ranges.items()}
+    middle = {dim: _middle(parts, largest[dim].size) for dim, parts in ranges.items()}
+    box = Box(middle["n"], middle["c"], middle["h"], middle["w"])
+    counts = {dim: len(parts) for dim, parts in ranges.items()}
+    tile = Tile(box, middle["k"], first=counts["k"] == 1, last=True)
+    loads = op.loads(tile)
+    if not within_limits(
+        op.spec, [box.shape, *(x.target.shape for x in loads if x.slot[0] != "@")]
+    ):
+        return None
+    slots: dict[str, Slot] = {}
+    dma = 0.0
+    for load in loads:
+        times = reloads(cut.order, counts, load.depends)
+        slots[load.slot] = Slot(load.bytes, min(buffers, times))
+        dma += times * (LOAD_START + LOAD_BEAT * beats(load.source))
+    tiles = prod(counts[d] for d in "nchw")
+    out = tile_bytes(op.local(0, box.shape)) * op.planes(counts["k"] > 1)
+    slots["out"] = Slot(out, min(buffers, tiles))
+    if sum(slot.bytes * slot.copies for slot in slots.values()) > op.ctx.lane_bytes:
+        return None
+    dma += tiles * (STORE_START + STORE_BEAT * beats(op.store(box)))
+    steps = tiles * counts["k"]
+    tiu = steps * op.cycles(tile)
+    overlap = max(dma, tiu) if buffers > 1 else dma + tiu
+    return Plan(cut, slots, overlap + (dma + tiu) / steps)
+
+
+def _middle(parts: Sequence[Range], size: int) -> Range:
+    """A range of the given size as far from the ends as there is one."""
+    fitting = [r for r in parts if r.size == size]
+    return fitting[len(fitting) // 2]
+
+
+def reloads(order: str, counts: Mapping[str, int], depends: str) -> int:
+    """How often content that depends on some loops must be loaded."""
+    moving = [order.index(d) for d in depends if counts[d] > 1]
+    if not moving:
+        return 1
+    return prod(counts[d] for d in order[: max(moving) + 1])
+
+
+def within_limits(spec: ChipSpec, shapes: Sequence[Shape4]) -> bool:
+    """Whether tile shapes fit the fields of an instruction (FACTS_TPU 1)."""
+    return all(
+        n <= spec.max_channels
+        and c <= spec.max_channels
+        and h <= spec.max_size
+        and w <= spec.max_size
+        for n, c, h, w in shapes
+    )
+
+
+# -- carrying it out --------------------------------------------------------
+
+
+@dataclass
+class _Buffers:
+    """The buffers of one slot and what they hold."""
+
+    base: int
+    slot: Slot
+    turn: int = -1
+    key: Hashable = None
+
+    def take(self, key: Hashable) -> bool:
+        """Move on to the next buffer unless the content is there; True if it must be filled."""
+        if self.turn >= 0 and self.key == key:
+            return False
+        self.turn, self.key = (self.turn + 1) % self.slot.copies, key
+        return True
+
+    @property
+    def address(self) -> int:
+        return self.base + self.turn * self.slot.bytes
+
+
+@dataclass
+class _Work:
+    """The instructions of one tile, ready to be woven into the stream.
+
+    late: loads into a slot with a single buffer, which must wait for the tile before.
+    """
+
+    loads: list[Copy] = field(default_factory=list)
+    late: list[Copy] = field(default_factory=list)
+    compute: list[Tiu] = field(default_factory=list)
+    stores: list[Copy] = field(default_factory=list)
+
+
+def run(op: TiledOp, chosen: Plan | None = None) -> Plan:
+    """Emit an op tile by tile: the loads of tile i+1 and the store of tile i-1 stand before
+    the computing of tile i, so that the engines can overlap."""
+    chosen = chosen or plan(op)
+    buffers = _allocate(chosen.slots)
+    previous: _Work | None = None
+    current: _Work | None = None
+    for tile in tiles(op, chosen.cut):
+        following = _work(op, tile, buffers)
+        _weave(op.ctx, previous, current, following)
+        previous, current = current, following
+    _weave(op.ctx, previous, current, None)
+    _weave(op.ctx, current, None, None)
+    return chosen
+
+
+def _weave(
+    ctx: Context, previous: _Work | None, current: _Work | None, following: _Work | None
+) -> None:
+    for load in following.loads if following else ():
+        ctx.emit(load)
+    for store in previous.stores if previous else ():
+        ctx.emit(store)
+    for instruction in current.compute if current else ():
+        ctx.emit(instruction)
+    for load in following.late if following else ():
+        ctx.emit(load)
+
+
+def _allocate(slots: Mapping[str, Slot]) -> dict[str, _Buffers]:
+    buffers, base = {}, 0
+    for name, slot in slots.items():
+        buffers[name] = _Buffers(base, slot)
+        base += slot.bytes * slot.copies
+    return buffers
+
+
+def _work(op: TiledOp, tile: Tile, buffers: Mapping[str, _Buffers]) -> _Work:
+    work = _Work()
+    layer = op.ctx.layer
+    for load in op.loads(tile):
+        buffer = buffers[load.slot]
+        if buffer.take(load.key):
+            target = _at(load.target, buffer.address)
+            queue = work.loads if buffer.slot.copies > 1 else work.late
+            queue.append(Copy(source=load.source, target=target, layer=layer))
+    out = buffers["out"]
+    out.take(tile.box)
+    addresses = {name: buffer.address for name, buffer in buffers.items()}
+    work.compute = op.compute(tile, addresses)
+    if tile.last:
+        result = op.local(out.address, tile.box.shape)
+        work.stores.append(Copy(source=result, target=op.store(tile.box), layer=layer))
+    return work
+
+
+def _at(tensor: Local, address: int) -> Local:
+    return Local(address, tensor.shape, tensor.strides, tensor.signed, tensor.bf16, tensor.plane)
+
+
+def tiles(op: TiledOp, cut: Cut) -> Iterator[Tile]:
+    """The tiles of a cut in loop order; the reduction is always the innermost loop."""
+    ranges = {dim: op.ranges(dim, cut.size(dim)) for dim in "nchwk"}
+    last = len(ranges["k"]) - 1
+    for combination in product(*(enumerate(ranges[dim]) for dim in cut.order)):
+        part = dict(zip(cut.order, combination, strict=True))
+        box = Box(part["n"][1], part["c"][1], part["h"][1], part["w"][1])
+        index, k = part["k"]
+        yield Tile(box, k, first=index == 0, last=index == last)
