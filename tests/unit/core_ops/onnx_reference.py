@@ -29,9 +29,7 @@ def run_node(kind: str, inputs: Sequence[Array | None], **attributes: Any) -> Ar
         for name, x in zip(names, inputs, strict=True)
         if x is not None
     ]
-    output = helper.make_tensor_value_info(
-        "y", values[0].type.tensor_type.elem_type, None
-    )
+    output = helper.make_tensor_value_info("y", values[0].type.tensor_type.elem_type, None)
     node = helper.make_node(kind, names, ["y"], **attributes)
     graph = helper.make_graph([node], "one", values, [output])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
@@ -39,7 +37,7 @@ def run_node(kind: str, inputs: Sequence[Array | None], **attributes: Any) -> Ar
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
     session = ort.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
-    feed = {n: x for n, x in zip(names, inputs, strict=True) if x is not None}
+    feed = {n: np.asarray(x) for n, x in zip(names, inputs, strict=True) if x is not None}
     (y,) = session.run(None, feed)
     return np.asarray(y)
 

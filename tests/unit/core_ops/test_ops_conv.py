@@ -31,9 +31,7 @@ def test_conv2d(seed, n, group, icg, ocg, kernel, stride, pads, dilation, size, 
     w = rng.standard_normal((group * ocg, icg, *kernel), np.float32)
     b = rng.standard_normal(group * ocg, np.float32) if bias else None
     op = Conv2d(name="y", stride=stride, pads=pads, dilation=dilation, group=group, relu=relu)
-    theirs = run_node(
-        "Conv", [x, w, b], strides=stride, pads=pads, dilations=dilation, group=group
-    )
+    theirs = run_node("Conv", [x, w, b], strides=stride, pads=pads, dilations=dilation, group=group)
     assert_same(evaluate(op, x, w, b), np.maximum(theirs, 0) if relu else theirs)
 
 
@@ -66,7 +64,8 @@ def test_conv2d_clamps_to_relu_max():
 @settings(max_examples=60, deadline=None)
 @given(
     seed=seeds, n=st.integers(1, 2), group=small, icg=small, ocg=small, kernel=pair, stride=pair,
-    pads=st.tuples(*[st.integers(0, 1)] * 4), dilation=pair, extra=st.tuples(*[st.integers(0, 2)]*2),
+    pads=st.tuples(*[st.integers(0, 1)] * 4), dilation=pair,
+    extra=st.tuples(*[st.integers(0, 2)] * 2),
     size=st.tuples(st.integers(2, 6), st.integers(2, 6)), bias=st.booleans(),
 )  # fmt: skip
 def test_conv_transpose2d(
