@@ -8,14 +8,13 @@ behind an object is imported when it is used, not when it is registered.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pluggy
 
 if TYPE_CHECKING:
-    import typer
-
     from cvi.calibrate.table import CalibrationTable
     from cvi.ir import Array, Graph, Op
     from cvi.precision import PrecisionPlan
@@ -130,6 +129,20 @@ class Runner(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class Command:
+    """A command of the command line.
+
+    help: the line of `cvi --help`.
+    target: "module:attribute", a function with Typer's annotations or a `typer.Typer`
+    with sub-commands; imported when the command is invoked.
+    """
+
+    name: str
+    help: str
+    target: str
+
+
 @hookspec
 def cvi_register_frontends() -> Sequence[Frontend]:  # type: ignore[empty-body]
     """Readers of model files."""
@@ -176,5 +189,5 @@ def cvi_register_runners() -> Sequence[Runner]:  # type: ignore[empty-body]
 
 
 @hookspec
-def cvi_register_commands() -> Mapping[str, typer.Typer | Any]:  # type: ignore[empty-body]
-    """Command name -> Typer app or function, added to the command line."""
+def cvi_register_commands() -> Sequence[Command]:  # type: ignore[empty-body]
+    """Commands added to the command line."""

@@ -1,0 +1,28 @@
+"""The commands that core brings, registered through the same hook as anybody's.
+
+Their modules are imported when a command is invoked: `cvi --help` reads only this page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cvi.hookspecs import Command, hookimpl
+
+COMMANDS = (
+    Command("convert", "Convert a model to a verified cvimodel, in one go", "cvi.cli.convert:app"),
+    Command("transform", "Import and simplify a model to an fp32 IR file", "cvi.cli.transform:app"),
+    Command("calibrate", "Find the thresholds of all layers from images", "cvi.cli.calibrate:app"),
+    Command("deploy", "Quantise, compile and verify an fp32 IR file", "cvi.cli.deploy:app"),
+    Command("run", "Run a cvimodel or an IR file on tensors or an image", "cvi.cli.run:app"),
+    Command("compare", "Compare two sets of tensors", "cvi.cli.compare:app"),
+    Command("inspect", "Inputs, outputs, ops, parameters and MACs", "cvi.cli.inspect:app"),
+    Command("check", "Which layers a chip can run, and why not", "cvi.cli.check:app"),
+    Command("plugins", "List the installed plugins", "cvi.cli.plugins:app"),
+    Command("chips", "List the chips to compile for", "cvi.cli.chips:app"),
+)
+
+
+@hookimpl
+def cvi_register_commands() -> Sequence[Command]:
+    return COMMANDS
