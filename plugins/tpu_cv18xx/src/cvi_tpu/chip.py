@@ -19,7 +19,9 @@ class ChipSpec:
     cmdbuf_magic: first byte of every command header.
     dram_start: added to every DRAM address in TDMA descriptors.
     stream_bytes: most bytes of TIU and of TDMA descriptors in one routine.
-    features: optional abilities of the family's later chips, by name.
+    max_stride, max_insert: window strides, and elements inserted between neighbours.
+    features: abilities that not every chip has, by name: "ge" and "min_pool" (instructions),
+    "matrix_const" (a constant right matrix), "depthwise_partial" (fp32 results).
     """
 
     name: str

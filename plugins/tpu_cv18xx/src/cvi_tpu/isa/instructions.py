@@ -76,6 +76,8 @@ class Arith(Tiu):
     right: None for COPY. shift: right shift of the result; left_shift: of MAC's addend.
     multiplier: 32-bit multiplier for requantising MUL (QDM with `shift`), else None.
     rounding: round half up (True) or truncate; SHIFT needs False.
+    narrow: MAC with integers reads its addend from both planes of the result and writes
+    both, or with `narrow` an 8-bit result to the low one.
     """
 
     op: ArithOp
@@ -87,6 +89,7 @@ class Arith(Tiu):
     multiplier: int | None = None
     relu: bool = False
     rounding: bool = True
+    narrow: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,3 +99,21 @@ def dense(shape: Shape4, element_bytes: int = 1) -> tuple[int, int, int]:
     """Strides (n, c, h) in bytes of a contiguous DRAM tensor."""
     _, c, h, w = shape
     return (c * h * w * element_bytes, h * w * element_bytes, w * element_bytes)
+
+
+def dram_matrix(
+    region: int,
+    address: int,
+    rows: int,
+    columns: int,
+    *,
+    row_stride: int | None = None,
+    signed: bool = True,
+    bf16: bool = False,
+) -> Dram:
+    """The DRAM side of a matrix copy: shape (1, rows, 1, columns); row_stride in bytes,
+    contiguous when None."""
+    width = columns * (2 if bf16 else 1)
+    stride = width if row_stride is None else row_stride
+    strides = (rows * stride, stride, width)
+    return Dram(region, address, (1, rows, 1, columns), strides, signed, bf16)

@@ -1,0 +1,1 @@
+"""The CV183x: its numbers and its descriptor layout."""

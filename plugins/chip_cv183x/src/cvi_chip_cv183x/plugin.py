@@ -1,0 +1,21 @@
+"""Entry point of the CV183x plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from cvi.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from cvi.hookspecs import Chip
+
+
+@hookimpl
+def cvi_register_chips() -> Sequence[Chip]:
+    """The CV183x; its tables are imported here, its code generator when it compiles."""
+    from cvi_tpu.family import make_chip
+
+    from cvi_chip_cv183x.spec import CV183X
+
+    return [make_chip(CV183X)]
