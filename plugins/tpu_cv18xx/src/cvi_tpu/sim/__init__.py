@@ -1,0 +1,11 @@
+"""The simulator: executes decoded instructions on local memory and DRAM, bit by bit.
+
+It shares no arithmetic with the quantised ops of `cvi_tpu.quantized`, so that their
+agreement means something.
+"""
+
+from cvi_tpu.sim.machine import Machine
+from cvi_tpu.sim.memory import Dram, LocalMemory
+from cvi_tpu.sim.schedule import Schedule, execute
+
+__all__ = ["Dram", "LocalMemory", "Machine", "Schedule", "execute"]

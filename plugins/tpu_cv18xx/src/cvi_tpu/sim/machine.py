@@ -1,0 +1,71 @@
+"""One TPU: local memory, DRAM, and what each instruction does to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from cvi.errors import CviError, RunnerError, UnsupportedError
+from cvi_tpu.chip import ChipSpec
+from cvi_tpu.isa import instructions as isa
+from cvi_tpu.sim import conv, matmul, pool, tdma, tensor
+from cvi_tpu.sim.memory import Dram, LocalMemory
+
+_INTEGER: dict[type[isa.Tiu], Callable[[LocalMemory, Any], None]] = {
+    isa.Arith: tensor.arith,
+    isa.Lut: tensor.lut,
+    isa.Mdsum: tensor.mdsum,
+    isa.Conv: conv.conv,
+    isa.Depthwise: conv.depthwise,
+    isa.Pool: pool.pool,
+    isa.MatMul: matmul.matmul,
+}
+
+_MOVES: dict[type[isa.Tdma], Callable[[LocalMemory, Dram, Any], None]] = {
+    isa.Copy: tdma.copy,
+    isa.Fill: tdma.fill_constant,
+    isa.MatrixCopy: tdma.matrix_copy,
+    isa.LinearCopy: tdma.linear_copy,
+}
+
+
+class Machine:
+    """A TPU of the given chip; its local memory starts as zeros."""
+
+    def __init__(self, spec: ChipSpec, dram: Dram) -> None:
+        self.memory = LocalMemory(spec.lanes, spec.lane_bytes, spec.eu_bytes)
+        self.dram = dram
+
+    def execute(self, instruction: isa.Instruction) -> None:
+        """Do what the instruction says.
+
+        RunnerError when it leaves a memory or contradicts itself; UnsupportedError when
+        it is something that is not simulated. Never an approximation.
+        """
+        try:
+            self._execute(instruction)
+        except CviError as error:
+            error.where = f"{_name(instruction)}{': ' if error.where else ''}{error.where}"
+            raise
+
+    def _execute(self, instruction: isa.Instruction) -> None:
+        if isinstance(instruction, isa.Tdma):
+            _MOVES[type(instruction)](self.memory, self.dram, instruction)
+            return
+        if not isinstance(instruction, isa.Tiu):
+            raise RunnerError("the simulator does not know this instruction")
+        if _is_bf16(instruction):
+            raise UnsupportedError("BF16 arithmetic is not simulated")
+        _INTEGER[type(instruction)](self.memory, instruction)
+
+
+def _is_bf16(instruction: isa.Tiu) -> bool:
+    """Whether the compute engine works in BF16; a table lookup moves bits only."""
+    if isinstance(instruction, isa.Lut):
+        return False
+    result: Any = getattr(instruction, "result", None)
+    return bool(result.bf16)
+
+
+def _name(instruction: isa.Instruction) -> str:
+    return f"{type(instruction).__name__} of layer {instruction.layer}"
