@@ -160,14 +160,16 @@ class Plan:
 def plan(op: TiledOp) -> Plan:
     """The cheapest cut that fits. UnsupportedError when nothing does."""
     best: Plan | None = None
-    for cut in candidates(op):
-        for buffers in (2, 1):
-            fitted = fit(op, cut, buffers)
-            if fitted is None:
-                continue
-            if best is None or fitted.cost < best.cost:
+    parts = _Parts(op)
+    for tile_sizes in candidates(op, parts):
+        footprint = measure(op, parts, tile_sizes)
+        if footprint is None:
+            continue
+        for order in op.orders:
+            double = fit(op, footprint, tile_sizes, order, 2)
+            fitted = double or fit(op, footprint, tile_sizes, order, 1)
+            if fitted is not None and (best is None or fitted.cost < best.cost):
                 best = fitted
-            break
     if best is None:
         raise UnsupportedError(
             "no tile of this layer fits into the chip's local memory",
@@ -176,70 +178,100 @@ def plan(op: TiledOp) -> Plan:
     return best
 
 
-def candidates(op: TiledOp) -> Iterator[Cut]:
-    """Cuts worth looking at: whole images before rows, rows before columns."""
+Sizes = tuple[int, int, int, int, int]
+
+
+class _Parts:
+    """The ranges of an op's dimensions for given tile sizes, worked out once each."""
+
+    def __init__(self, op: TiledOp) -> None:
+        self._op = op
+        self._known: dict[tuple[str, int], tuple[int, Range]] = {}
+
+    def of(self, dim: str, size: int) -> tuple[int, Range]:
+        """Number of ranges, and a largest one far from the ends."""
+        known = self._known.get((dim, size))
+        if known is None:
+            ranges = self._op.ranges(dim, size)
+            most = max(r.size for r in ranges)
+            fitting = [r for r in ranges if r.size == most]
+            known = (len(ranges), fitting[len(fitting) // 2])
+            self._known[dim, size] = known
+        return known
+
+
+def candidates(op: TiledOp, parts: _Parts) -> Iterator[Sizes]:
+    """Tile sizes worth looking at: whole images before rows, rows before columns, the whole
+    reduction before parts of it."""
     n, c, h, w = op.output
     units = op.units()
-    limit = op.spec.max_size
-    cs = list(sizes(c, op.spec.max_channels // op.spec.lanes * op.spec.lanes, units["c"]))
-    ks = list(
-        sizes(op.reduction, op.spec.max_channels // op.spec.lanes * op.spec.lanes, units["k"])
-    )
-    hs = list(sizes(h, limit, units.get("h", 1)))
-    ws = list(sizes(w, limit, units.get("w", 1)))
-    spatial = [(a, b, ws[0]) for a in sizes(n, op.spec.max_channels) for b in hs[:1]]
+    size, channels = op.spec.max_size, op.spec.max_channels // op.spec.lanes * op.spec.lanes
+    cs = list(sizes(c, channels, units["c"]))
+    ks = list(sizes(op.reduction, channels, units["k"]))
+    hs = list(sizes(h, size, units.get("h", 1)))
+    ws = list(sizes(w, size, units.get("w", 1)))
+    spatial = [(a, hs[0], ws[0]) for a in sizes(n, op.spec.max_channels)]
     spatial += [(1, b, ws[0]) for b in hs[1:]]
-    spatial += [(1, b, d) for d in ws[1:] for b in {hs[-1], *hs[-3:]}]
+    spatial += [(1, b, d) for d in ws[1:] for b in hs[-3:]]
     for (tn, th, tw), tc in product(spatial, cs):
         for tk in ks:
-            for order in op.orders:
-                yield Cut(tn, tc, th, tw, tk, order)
-            if tk <= units["k"] or _fits_quickly(op, tn, tc, th, tw, tk):
+            yield (tn, tc, th, tw, tk)
+            whole = measure(op, parts, (tn, tc, th, tw, tk))
+            if whole is not None and fit(op, whole, (tn, tc, th, tw, tk), op.orders[0], 1):
                 break
 
 
-def _fits_quickly(op: TiledOp, tn: int, tc: int, th: int, tw: int, tk: int) -> bool:
-    """Whether a smaller part of the reduction is not needed to make the tile fit."""
-    return fit(op, Cut(tn, tc, th, tw, tk, op.orders[0]), 1) is not None
+@dataclass(frozen=True)
+class Footprint:
+    """What one tile of some size costs in room and time, whatever the order of the loops."""
+
+    counts: Mapping[str, int]
+    loads: tuple[tuple[str, str, int, float], ...]
+    out_bytes: int
+    store_cycles: float
+    tile_cycles: float
 
 
-def fit(op: TiledOp, cut: Cut, buffers: int) -> Plan | None:
-    """Slots and cost of a cut with at most `buffers` copies of each slot, None if too big."""
-    ranges = {dim: op.ranges(dim, cut.size(dim)) for dim in "nchwk"}
-    if any(not r for r in ranges.values()):
-        return None
-    largest = {dim: max(parts, key=lambda r: r.size) for dim, parts in ranges.items()}
-    middle = {dim: _middle(parts, largest[dim].size) for dim, parts in ranges.items()}
-    box = Box(middle["n"], middle["c"], middle["h"], middle["w"])
-    counts = {dim: len(parts) for dim, parts in ranges.items()}
-    tile = Tile(box, middle["k"], first=counts["k"] == 1, last=True)
+def measure(op: TiledOp, parts: _Parts, tile_sizes: Sizes) -> Footprint | None:
+    """The footprint of tile sizes; None when an instruction cannot hold them."""
+    found = {dim: parts.of(dim, size) for dim, size in zip("nchwk", tile_sizes, strict=True)}
+    counts = {dim: count for dim, (count, _) in found.items()}
+    box = Box(*(found[dim][1] for dim in "nchw"))
+    tile = Tile(box, found["k"][1], first=counts["k"] == 1, last=True)
     loads = op.loads(tile)
-    if not within_limits(
-        op.spec, [box.shape, *(x.target.shape for x in loads if x.slot[0] != "@")]
-    ):
+    shapes = [box.shape, *(x.target.shape for x in loads if x.slot[0] != "@")]
+    if not within_limits(op.spec, shapes):
         return None
+    measured = tuple(
+        (x.slot, x.depends, x.bytes, LOAD_START + LOAD_BEAT * beats(x.source)) for x in loads
+    )
+    out = tile_bytes(op.local(0, box.shape)) * op.planes(counts["k"] > 1)
+    if out + sum(size for _, _, size, _ in measured) > op.ctx.lane_bytes:
+        return None
+    stores = STORE_START + STORE_BEAT * beats(op.store(box))
+    return Footprint(counts, measured, out, stores, op.cycles(tile))
+
+
+def fit(
+    op: TiledOp, footprint: Footprint, tile_sizes: Sizes, order: str, buffers: int
+) -> Plan | None:
+    """Slots and cost with at most `buffers` copies of each slot, None if too big."""
+    counts = footprint.counts
     slots: dict[str, Slot] = {}
     dma = 0.0
-    for load in loads:
-        times = reloads(cut.order, counts, load.depends)
-        slots[load.slot] = Slot(load.bytes, min(buffers, times))
-        dma += times * (LOAD_START + LOAD_BEAT * beats(load.source))
+    for name, depends, size, cycles in footprint.loads:
+        times = reloads(order, counts, depends)
+        slots[name] = Slot(size, min(buffers, times))
+        dma += times * cycles
     tiles = prod(counts[d] for d in "nchw")
-    out = tile_bytes(op.local(0, box.shape)) * op.planes(counts["k"] > 1)
-    slots["out"] = Slot(out, min(buffers, tiles))
+    slots["out"] = Slot(footprint.out_bytes, min(buffers, tiles))
     if sum(slot.bytes * slot.copies for slot in slots.values()) > op.ctx.lane_bytes:
         return None
-    dma += tiles * (STORE_START + STORE_BEAT * beats(op.store(box)))
+    dma += tiles * footprint.store_cycles
     steps = tiles * counts["k"]
-    tiu = steps * op.cycles(tile)
+    tiu = steps * footprint.tile_cycles
     overlap = max(dma, tiu) if buffers > 1 else dma + tiu
-    return Plan(cut, slots, overlap + (dma + tiu) / steps)
-
-
-def _middle(parts: Sequence[Range], size: int) -> Range:
-    """A range of the given size as far from the ends as there is one."""
-    fitting = [r for r in parts if r.size == size]
-    return fitting[len(fitting) // 2]
+    return Plan(Cut(*tile_sizes, order), slots, overlap + (dma + tiu) / steps)
 
 
 def reloads(order: str, counts: Mapping[str, int], depends: str) -> int:
