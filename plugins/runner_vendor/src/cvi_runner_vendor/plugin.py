@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from cvi.hookspecs import hookimpl
+from cvi.hookspecs import Command, hookimpl
 from cvi_runner_vendor.runner import VendorRunner
-
-if TYPE_CHECKING:
-    import typer
 
 
 @hookimpl
@@ -17,7 +12,11 @@ def cvi_register_runners() -> list[VendorRunner]:
 
 
 @hookimpl
-def cvi_register_commands() -> dict[str, typer.Typer]:
-    from cvi_runner_vendor.commands import app
-
-    return {"vendor": app}
+def cvi_register_commands() -> list[Command]:
+    return [
+        Command(
+            "vendor",
+            "Install the vendor's own runtime and simulator, or show where they are",
+            "cvi_runner_vendor.commands:app",
+        )
+    ]

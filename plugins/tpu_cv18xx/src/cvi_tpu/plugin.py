@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cvi.hookspecs import hookimpl
+from cvi.hookspecs import Command, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    import typer
 
     from cvi.calibrate.table import CalibrationTable
     from cvi.hookspecs import Chip
@@ -69,7 +67,7 @@ def cvi_register_runners() -> list[Simulator]:
 
 
 @hookimpl
-def cvi_register_commands() -> dict[str, typer.Typer]:
-    from cvi_tpu.commands.model import app
-
-    return {"model": app}
+def cvi_register_commands() -> list[Command]:
+    return [
+        Command("model", "Look into a cvimodel: dump, disasm", "cvi_tpu.commands.model:app"),
+    ]
