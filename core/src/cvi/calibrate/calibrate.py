@@ -1,0 +1,85 @@
+"""One pass over the samples, one threshold per float layer."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from cvi.calibrate.histogram import Histograms, LayerHistogram
+from cvi.calibrate.methods import Method, method_of
+from cvi.calibrate.table import CalibrationTable, Threshold
+from cvi.errors import CviError, InputError
+from cvi.ir import Array, DType, Graph
+
+if TYPE_CHECKING:
+    from cvi.hookspecs import ExecutorSession
+
+_ALL_ZERO = 1e-5
+
+
+def calibrate(
+    graph: Graph,
+    samples: Iterable[Mapping[str, Array]],
+    *,
+    executor: ExecutorSession | None = None,
+    bins: int = 2048,
+    method: str = "kld",
+    progress: Callable[[int], None] | None = None,
+) -> CalibrationTable:
+    """Thresholds of every float layer, inputs included, in execution order.
+
+    samples: input arrays by input name, each taken once.
+    executor: session that gives all of `float_layers(graph)` except the inputs, which
+    may be missing; without one the numpy reference runs the graph.
+    progress: called with the number of samples done.
+    The result is as it is after writing and reading its file. A layer that was always
+    zero gets 1e-5 and a warning (FACTS_TOOLCHAIN 5.1).
+    """
+    choose = method_of(method)
+    names = float_layers(graph)
+    histograms = Histograms(bins)
+    count = 0
+    for count, sample in enumerate(samples, 1):
+        histograms.add(_tensors(graph, names, sample, executor))
+        if progress is not None:
+            progress(count)
+    if not count:
+        raise InputError("there are no samples to calibrate with", fix="give a folder of images")
+    entries = {name: _threshold(name, histograms.layers[name], choose) for name in names}
+    return CalibrationTable(entries, bins=bins, samples=count)
+
+
+def float_layers(graph: Graph) -> list[str]:
+    """Names of the layers with a float result and at least one element, in execution order."""
+    return [op.name for op in graph if op.type.dtype is DType.FP32 and op.type.elements]
+
+
+def _tensors(
+    graph: Graph,
+    names: list[str],
+    sample: Mapping[str, Array],
+    executor: ExecutorSession | None,
+) -> dict[str, Array]:
+    """The values of the named layers for one sample."""
+    if executor is not None:
+        values = executor.run(sample)
+    else:
+        from cvi.execute import evaluate
+
+        values = evaluate(graph, sample, outputs=names)
+    found = {**sample, **values}
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise CviError("the executor gives no values of this layer", where=missing[0])
+    return {name: found[name] for name in names}
+
+
+def _threshold(name: str, layer: LayerHistogram, choose: Method) -> Threshold:
+    if layer.absmax == 0:
+        warnings.warn(
+            f"layer {name!r} is zero for all samples; its threshold is set to {_ALL_ZERO:g}",
+            stacklevel=3,
+        )
+        return Threshold(_ALL_ZERO, -_ALL_ZERO, _ALL_ZERO)
+    return Threshold(choose(layer), layer.min, layer.max).rounded()
