@@ -112,6 +112,11 @@ class TiledOp(ABC):
         extent = self.reduction if dim == "k" else self.output["nchw".index(dim)]
         return split(extent, size)
 
+    def appetite(self, dim: str, part: Range) -> int:
+        """How much of the input a range of the result needs, in elements along `dim`."""
+        del dim
+        return part.size
+
     def units(self) -> Mapping[str, int]:
         """Granularity of tile sizes per dimension (default 1; lanes for c and k)."""
         return {"c": self.spec.lanes, "k": self.spec.lanes}
@@ -181,22 +186,31 @@ def plan(op: TiledOp) -> Plan:
 Sizes = tuple[int, int, int, int, int]
 
 
+@dataclass(frozen=True)
+class Part:
+    """The ranges of a dimension for one tile size: how many, the longest, and the one that
+    needs most of the input (the longest one may lie in padding)."""
+
+    count: int
+    longest: Range
+    hungriest: Range
+
+
 class _Parts:
     """The ranges of an op's dimensions for given tile sizes, worked out once each."""
 
     def __init__(self, op: TiledOp) -> None:
         self._op = op
-        self._known: dict[tuple[str, int], tuple[int, Range]] = {}
+        self._known: dict[tuple[str, int], Part] = {}
 
-    def of(self, dim: str, size: int) -> tuple[int, Range]:
-        """Number of ranges, and a largest one far from the ends."""
+    def of(self, dim: str, size: int) -> Part:
         known = self._known.get((dim, size))
         if known is None:
-            ranges = self._op.ranges(dim, size)
-            most = max(r.size for r in ranges)
-            fitting = [r for r in ranges if r.size == most]
-            known = (len(ranges), fitting[len(fitting) // 2])
-            self._known[dim, size] = known
+            op = self._op
+            ranges = op.ranges(dim, size)
+            longest = max(ranges, key=lambda r: r.size)
+            hungriest = max(ranges, key=lambda r: op.appetite(dim, r))
+            known = self._known[dim, size] = Part(len(ranges), longest, hungriest)
         return known
 
 
@@ -235,9 +249,10 @@ class Footprint:
 def measure(op: TiledOp, parts: _Parts, tile_sizes: Sizes) -> Footprint | None:
     """The footprint of tile sizes; None when an instruction cannot hold them."""
     found = {dim: parts.of(dim, size) for dim, size in zip("nchwk", tile_sizes, strict=True)}
-    counts = {dim: count for dim, (count, _) in found.items()}
-    box = Box(*(found[dim][1] for dim in "nchw"))
-    tile = Tile(box, found["k"][1], first=counts["k"] == 1, last=True)
+    counts = {dim: part.count for dim, part in found.items()}
+    box = Box(*(found[dim].longest for dim in "nchw"))
+    hungry = Box(*(found[dim].hungriest for dim in "nchw"))
+    tile = Tile(hungry, found["k"].longest, first=counts["k"] == 1, last=True)
     loads = op.loads(tile)
     shapes = [box.shape, *(x.target.shape for x in loads if x.slot[0] != "@")]
     if not within_limits(op.spec, shapes):
@@ -249,7 +264,7 @@ def measure(op: TiledOp, parts: _Parts, tile_sizes: Sizes) -> Footprint | None:
     if out + sum(size for _, _, size, _ in measured) > op.ctx.lane_bytes:
         return None
     stores = STORE_START + STORE_BEAT * beats(op.store(box))
-    return Footprint(counts, measured, out, stores, op.cycles(tile))
+    return Footprint(counts, measured, out, stores, op.cycles(Tile(box, tile.k)))
 
 
 def fit(

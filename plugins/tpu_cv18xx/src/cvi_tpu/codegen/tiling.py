@@ -112,16 +112,18 @@ def split_reaching(axis: Axis, step: int) -> list[Range]:
 
 
 def sizes(length: int, limit: int | None = None, unit: int = 1) -> Iterator[int]:
-    """Sensible tile sizes for a dimension, largest first: ceil(length / parts), rounded up
-    to `unit` (but never above length), no two with the same number of parts."""
-    seen = set()
-    parts = 1 if limit is None else ceil_div(length, max(limit, 1))
-    while parts <= length:
+    """Sensible tile sizes for a dimension, largest first, each well below the one before.
+
+    Sizes are ceil(length / parts) rounded up to `unit` (but never above length), so that
+    the parts are of nearly equal size; none is above `limit`.
+    """
+    parts, previous = ceil_div(length, limit) if limit else 1, 2 * length
+    while True:
         size = min(ceil_div(ceil_div(length, parts), unit) * unit, length)
-        if (limit is None or size <= limit) and size not in seen:
-            seen.add(size)
+        fits = limit is None or size <= limit
+        if fits and (4 * size <= 3 * previous or (size <= unit and size < previous)):
             yield size
+            previous = size
         if size <= unit:
-            break
-        following = ceil_div(length, max(size - unit, 1)) if size > unit else length + 1
-        parts = max(parts + 1, following)
+            return
+        parts = max(parts + 1, ceil_div(length, size - 1))

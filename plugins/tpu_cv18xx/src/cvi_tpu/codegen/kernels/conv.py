@@ -8,7 +8,7 @@ import numpy as np
 
 from cvi.ir import Array, Op
 from cvi_tpu.codegen.context import Context, View, as_bytes, lowers
-from cvi_tpu.codegen.kernels.window import Sliding, reach, window_ranges
+from cvi_tpu.codegen.kernels.window import Sliding, reach, window_appetite, window_ranges
 from cvi_tpu.codegen.planner import Load, Tile, TiledOp, run, tile_bytes
 from cvi_tpu.codegen.tiling import Box, Range, split
 from cvi_tpu.isa.instructions import Const, Conv, Depthwise, Quant, Tiu
@@ -46,6 +46,9 @@ class _Windowed(TiledOp):
         if dim in "hw":
             return window_ranges(self.axes, dim, size)
         return super().ranges(dim, size)
+
+    def appetite(self, dim: str, part: Range) -> int:
+        return window_appetite(self.axes, dim, part) if dim in "hw" else part.size
 
     def store(self, box: Box) -> Dram:
         return self.target.window(box.starts, box.shape).dram()

@@ -8,7 +8,7 @@ from itertools import product
 from cvi.ir import Op
 from cvi.ops import Upsample
 from cvi_tpu.codegen.context import Context, lowers
-from cvi_tpu.codegen.kernels.window import Sliding, reach, window_ranges
+from cvi_tpu.codegen.kernels.window import Sliding, reach, window_appetite, window_ranges
 from cvi_tpu.codegen.planner import Load, Tile, TiledOp, run
 from cvi_tpu.codegen.tiling import Box, Range
 from cvi_tpu.isa.instructions import Arith, ArithOp, Pool, PoolOp, Tiu
@@ -39,6 +39,9 @@ class TiledMaxPool(TiledOp):
         if dim in "hw":
             return window_ranges(self.axes, dim, size)
         return super().ranges(dim, size)
+
+    def appetite(self, dim: str, part: Range) -> int:
+        return window_appetite(self.axes, dim, part) if dim in "hw" else part.size
 
     def loads(self, tile: Tile) -> list[Load]:
         box = tile.box

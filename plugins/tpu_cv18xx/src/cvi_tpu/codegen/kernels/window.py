@@ -61,3 +61,9 @@ def reach(axes: tuple[Axis, Axis], box: Box) -> tuple[Reach, Reach]:
 def window_ranges(axes: tuple[Axis, Axis], dim: str, size: int) -> list[Range]:
     """Cuts of an output dimension such that every part reaches real input."""
     return split_reaching(axes["hw".index(dim)], size)
+
+
+def window_appetite(axes: tuple[Axis, Axis], dim: str, part: Range) -> int:
+    """Input elements that an output range needs along h or w."""
+    needed = axes["hw".index(dim)].reach(part)
+    return needed.range.size if needed else 0
