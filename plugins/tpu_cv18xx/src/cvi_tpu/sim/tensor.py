@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,8 +22,9 @@ def arith(memory: LocalMemory, op: Arith) -> None:
         return
     left = memory.integers(op.left)
     values = _FORMULAS[op.op](memory, op, left, _right(memory, op))
-    bits = 16 if op.result.plane else 8
-    memory.store(op.result, saturate(values, op.result.signed, bits, relu=op.relu))
+    result = replace(op.result, plane=0) if op.narrow else op.result
+    bits = 16 if result.plane else 8
+    memory.store(result, saturate(values, result.signed, bits, relu=op.relu))
 
 
 def _right(memory: LocalMemory, op: Arith) -> Array:
