@@ -21,7 +21,7 @@ import numpy as np
 from cvi.errors import InputError, VerificationError
 from cvi.ir import Array
 
-_CHUNK = 1 << 16
+_CHUNK = 1 << 13  # stays in the cache, and below the size at which BLAS starts threads
 _CLOSE_RTOL, _CLOSE_ATOL = 1e-3, 1e-8
 
 

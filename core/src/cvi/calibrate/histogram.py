@@ -55,10 +55,10 @@ class LayerHistogram:
         self._exponent = exponent
 
     @property
-    def scale(self) -> tuple[np.float32, np.float32]:
-        """Two powers of two whose product brings |x| to its bin (one alone may overflow)."""
+    def scale(self) -> np.float32:
+        """The power of two that brings |x| to its fine bin, between 2**-113 and 2**121."""
         assert self._exponent is not None
-        return np.float32(self._size), np.float32(2.0**-self._exponent)
+        return np.float32(math.ldexp(self._size, -self._exponent))
 
     def count(self, indices: npt.NDArray[np.int32], zeros: int) -> None:
         """Count values by fine bin; `zeros` of those in bin 0 are exact zeros."""
@@ -130,9 +130,7 @@ class Histograms:
     def _count(self, layer: LayerHistogram, chunk: Array) -> None:
         scaled = self._floats[: chunk.size]
         indices = self._indices[: chunk.size]
-        size, per_range = layer.scale
-        np.multiply(chunk, per_range, out=scaled)
+        np.multiply(chunk, layer.scale, out=scaled)
         np.abs(scaled, out=scaled)
-        np.multiply(scaled, size, out=scaled)
         np.copyto(indices, scaled, casting="unsafe")
         layer.count(indices, zeros=chunk.size - np.count_nonzero(chunk != 0))
