@@ -1,0 +1,1 @@
+"""ONNX for cvi: importer, exporter and onnxruntime executor."""

@@ -1,0 +1,20 @@
+"""Converters of ONNX ops, one file per family."""
+
+from __future__ import annotations
+
+
+def load() -> None:
+    """Import every family, which registers its converters."""
+    from cvi_frontend_onnx.converters import (  # noqa: F401
+        activation,
+        constant,
+        conv,
+        elementwise,
+        matrix,
+        norm,
+        pool,
+        reduce,
+        resize,
+        select,
+        shape,
+    )

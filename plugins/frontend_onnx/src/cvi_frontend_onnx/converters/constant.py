@@ -1,0 +1,162 @@
+"""Ops that make constants, and ops that only constants may go through (shape arithmetic)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from cvi.ir import Array
+from cvi_frontend_onnx.node import Node
+from cvi_frontend_onnx.registry import converts
+from cvi_frontend_onnx.tensors import element_type
+from cvi_frontend_onnx.values import Value, is_float
+
+_COMPARE: dict[str, Callable[[Array, Array], Any]] = {
+    "Equal": np.equal,
+    "Less": np.less,
+    "LessOrEqual": np.less_equal,
+    "Greater": np.greater,
+    "GreaterOrEqual": np.greater_equal,
+    "And": np.logical_and,
+    "Or": np.logical_or,
+    "Xor": np.logical_xor,
+}
+
+_ROUND: dict[str, Callable[[Array], Any]] = {
+    "Floor": np.floor,
+    "Ceil": np.ceil,
+    "Round": np.rint,
+    "Sign": np.sign,
+    "Not": np.logical_not,
+}
+
+_BY_ONNX = (
+    "ArgMax",
+    "ArgMin",
+    "CumSum",
+    "GatherND",
+    "NonZero",
+    "ScatterElements",
+    "ScatterND",
+    "TopK",
+    "Trilu",
+)
+"""Rare in shape arithmetic: computed by onnx's own reference. Their results are never
+much larger than their operands."""
+
+
+@converts("Constant")
+def constant(node: Node) -> Value:
+    attributes = node.attributes
+    if "value" in attributes:
+        return node.fold(attributes.tensor("value"))
+    if "value_float" in attributes:
+        return node.fold(np.array(attributes.float("value_float"), np.float32))
+    if "value_floats" in attributes:
+        return node.fold(np.array(attributes.floats("value_floats"), np.float32))
+    if "value_int" in attributes:
+        return node.fold(np.array(attributes.int("value_int"), np.int64))
+    if "value_ints" in attributes:
+        return node.fold(np.array(attributes.ints("value_ints"), np.int64))
+    node.refuse("the constant is sparse or a string")
+
+
+@converts("ConstantOfShape")
+def constant_of_shape(node: Node) -> Value:
+    shape = node.integers(0, "the shape")
+    node.will_compute(shape)
+    value = np.zeros(1, np.float32)
+    if "value" in node.attributes:
+        value = node.attributes.tensor("value")
+    if value.size != 1:
+        node.broken(f"the value has {value.size} elements instead of one")
+    return node.fold(np.full(shape, value.reshape(())))
+
+
+@converts("Shape")
+def shape(node: Node) -> Value:
+    """All shapes are known, so the shape of data is a constant."""
+    sizes = node.operand(0).shape
+    start = node.attributes.int("start", 0)
+    end = node.attributes.int("end", len(sizes))
+    return node.fold(np.array(sizes[slice(start, end)], np.int64))
+
+
+@converts("Size")
+def size(node: Node) -> Value:
+    return node.fold(np.array(node.operand(0).elements, np.int64))
+
+
+@converts("Range")
+def range_(node: Node) -> Value:
+    node.attributes.ignore("stash_type")  # the precision of the sum for 16-bit floats
+    start, limit, delta = (a.reshape(()) for a in node.arrays())
+    if delta == 0:
+        node.broken("the step is 0")
+    count = max(int(np.ceil((limit - start) / delta)), 0)
+    node.will_compute((count,))
+    return node.fold((np.arange(count) * delta + start).astype(start.dtype))
+
+
+@converts("Cast", "CastLike")
+def cast(node: Node) -> Value:
+    node.attributes.ignore("saturate", "round_mode")  # about float8, which is refused below
+    x = node.operand(0)
+    dtype = _target(node)
+    if x.array is not None:
+        if "float8" in f"{dtype}{x.dtype}" or "float4" in f"{dtype}{x.dtype}":
+            node.refuse(f"to {dtype}")
+        return node.fold(x.array.astype(dtype))
+    if x.dtype == dtype or is_float(dtype):
+        return Value(x.name, x.shape, dtype)
+    if x.is_float or dtype.kind == "b" or not np.can_cast(x.dtype, dtype):
+        node.refuse(f"turns data of type {x.dtype} into {dtype}")
+    return Value(x.name, x.shape, dtype)
+
+
+def _target(node: Node) -> np.dtype[Any]:
+    if node.op_type == "CastLike":
+        return node.operand(1).dtype
+    return element_type(node.attributes.int("to"), node.where)
+
+
+@converts(*_COMPARE)
+def compare(node: Node) -> Value:
+    a, b = node.arrays()
+    node.will_compute(np.broadcast_shapes(a.shape, b.shape))
+    return node.fold(_COMPARE[node.op_type](a, b))
+
+
+@converts(*_ROUND)
+def round_(node: Node) -> Value:
+    (array,) = node.arrays()
+    return node.fold(np.asarray(_ROUND[node.op_type](array)).astype(array.dtype))
+
+
+@converts("Mod")
+def modulo(node: Node) -> Value:
+    a, b = node.arrays()
+    c_style = node.attributes.flag("fmod")
+    node.will_compute(np.broadcast_shapes(a.shape, b.shape))
+    if a.dtype.kind in "iu" and not np.all(b):
+        node.broken("division by zero")
+    return node.fold(np.fmod(a, b) if c_style else np.mod(a, b))
+
+
+@converts("Where")
+def where(node: Node) -> Value:
+    condition, a, b = node.arrays()
+    node.will_compute(np.broadcast_shapes(condition.shape, a.shape, b.shape))
+    return node.fold(np.where(condition, a, b))
+
+
+@converts(*_BY_ONNX)
+def by_onnx(node: Node) -> list[Value]:
+    """Evaluate a node of constants by onnx's reference implementation."""
+    from cvi_frontend_onnx.constants import evaluate_node
+
+    arrays = node.arrays()
+    results = evaluate_node(node, arrays)
+    return [Value.of(r, name) for r, name in zip(results, node.outputs, strict=True)]

@@ -1,0 +1,68 @@
+"""Reductions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from cvi import ops
+from cvi.ir import Array
+from cvi_frontend_onnx.node import Node
+from cvi_frontend_onnx.registry import converts
+from cvi_frontend_onnx.values import Value
+
+_METHODS = {
+    "ReduceMean": "mean",
+    "ReduceMax": "max",
+    "ReduceMin": "min",
+    "ReduceSum": "sum",
+    "ReduceL2": "l2",
+}
+
+_ON_INTEGERS: dict[str, Callable[..., Array]] = {
+    "ReduceMax": np.max,
+    "ReduceMin": np.min,
+    "ReduceSum": np.sum,
+    "ReduceProd": np.prod,
+}
+
+
+@converts(*_METHODS)
+def reduce_(node: Node) -> Value:
+    x, axes = node.operand(0), _axes(node)
+    keepdims = node.attributes.flag("keepdims", True)
+    if axes is None:
+        return x
+    if x.array is not None and not x.is_float:
+        return _fold(node, x.array, axes, keepdims)
+    method = _METHODS[node.op_type]
+    return node.emit(ops.Reduce(name=node.layer, method=method, axes=axes, keepdims=keepdims), x)
+
+
+@converts("ReduceProd")
+def reduce_product(node: Node) -> Value:
+    """For shape arithmetic only."""
+    array = node.constant(0, "the product")
+    axes, keepdims = _axes(node), node.attributes.flag("keepdims", True)
+    return node.operand(0) if axes is None else _fold(node, array, axes, keepdims)
+
+
+def _fold(node: Node, array: Array, axes: tuple[int, ...], keepdims: bool) -> Value:
+    function = _ON_INTEGERS.get(node.op_type)
+    if function is None:
+        node.refuse(f"of constants of type {array.dtype}")
+    return node.fold(np.asarray(function(array, axis=axes, keepdims=keepdims)).astype(array.dtype))
+
+
+def _axes(node: Node) -> tuple[int, ...] | None:
+    """Axes: an attribute, later an operand; all when none are given. None: no reduction."""
+    rank = node.operand(0).rank
+    since = 13 if node.op_type == "ReduceSum" else 18
+    if node.opset < since:
+        given = node.attributes.ints("axes", ())
+    else:
+        given = () if node.optional(1) is None else node.integers(1, "the axes")
+    if not given and node.attributes.flag("noop_with_empty_axes"):
+        return None
+    return node.axes(given, rank) if given else tuple(range(rank))

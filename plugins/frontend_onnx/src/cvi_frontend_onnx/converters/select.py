@@ -1,0 +1,209 @@
+"""Parts of tensors: slice, split, gather; and padding, its opposite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cvi import ops
+from cvi_frontend_onnx.node import Node
+from cvi_frontend_onnx.registry import converts
+from cvi_frontend_onnx.values import Value
+
+
+def cut(name: str, node: Node, x: Value, ranges: Sequence[range]) -> Value:
+    """The elements of x at these (ascending) positions per dimension, as a layer `name`."""
+    op = ops.Slice(
+        name=name,
+        starts=tuple(r.start for r in ranges),
+        sizes=tuple(len(r) for r in ranges),
+        steps=tuple(r.step for r in ranges),
+    )
+    return node.emit(op, x)
+
+
+def whole(x: Value) -> list[range]:
+    return [range(size) for size in x.shape]
+
+
+@converts("Slice")
+def slice_(node: Node) -> Value:
+    x = node.operand(0)
+    starts, ends, axes, steps = _bounds(node, x)
+    indices = [slice(None)] * x.rank
+    for axis, start, end, step in zip(
+        node.axes_in_order(axes, x.rank), starts, ends, steps, strict=True
+    ):
+        if step == 0:
+            node.broken("a step is 0")
+        indices[axis] = _python_slice(start, end, step, x.shape[axis])
+    if x.array is not None:
+        return node.fold(x.array[tuple(indices)])
+    ranges = [range(*i.indices(size)) for i, size in zip(indices, x.shape, strict=True)]
+    if any(r.step < 0 and len(r) > 1 for r in ranges):
+        node.refuse("reverses the data (negative steps)")
+    if not all(map(len, ranges)):
+        node.refuse("its result is empty")
+    ranges = [r if r.step > 0 else range(r.start, r.start + 1) for r in ranges]
+    return cut(node.layer, node, x, ranges)
+
+
+def _python_slice(start: int, end: int, step: int, size: int) -> slice:
+    """ONNX counts negative bounds from the end once; behind that they are clamped."""
+    start = start + size if start < 0 else start
+    end = end + size if end < 0 else end
+    if step > 0:
+        return slice(min(max(start, 0), size), min(max(end, 0), size), step)
+    start, end = min(max(start, 0), size - 1), min(max(end, -1), size - 1)
+    return slice(start, None if end < 0 else end, step)
+
+
+def _bounds(node: Node, x: Value) -> tuple[Sequence[int], ...]:
+    """starts, ends, axes, steps: attributes before opset 10, then operands."""
+    if node.opset < 10:
+        starts, ends = node.attributes.ints("starts"), node.attributes.ints("ends")
+        axes: Sequence[int] = node.attributes.ints("axes", range(len(starts)))
+        return starts, ends, axes, (1,) * len(starts)
+    starts, ends = node.integers(1, "a start"), node.integers(2, "an end")
+    axes = range(len(starts)) if node.optional(3) is None else node.integers(3, "an axis")
+    steps = (1,) * len(starts) if node.optional(4) is None else node.integers(4, "a step")
+    if not len(starts) == len(ends) == len(axes) == len(steps):
+        node.broken("starts, ends, axes and steps differ in length")
+    return starts, ends, axes, steps
+
+
+@converts("Split")
+def split(node: Node) -> list[Value]:
+    x = node.operand(0)
+    axis = node.axis(node.attributes.int("axis", 0), x.rank)
+    sizes = _split_sizes(node, x.shape[axis])
+    if len(sizes) != len(node.outputs) or sum(sizes) != x.shape[axis] or min(sizes) < 0:
+        node.broken(f"parts of {sizes} for {len(node.outputs)} outputs and {x.shape[axis]} slices")
+    parts, start = [], 0
+    for output, size in enumerate(sizes):
+        parts.append(_part(node, x, output, axis, range(start, start + size)))
+        start += size
+    return parts
+
+
+def _part(node: Node, x: Value, output: int, axis: int, part: range) -> Value:
+    if x.array is not None:
+        indices = [slice(None)] * x.rank
+        indices[axis] = slice(part.start, part.stop)
+        return Value.of(x.array[tuple(indices)], node.outputs[output])
+    if not node.outputs[output]:
+        return x  # nobody reads it
+    if not part:
+        node.refuse("a part is empty")
+    ranges = whole(x)
+    ranges[axis] = part
+    return cut(node.layer_of(output), node, x, ranges)
+
+
+def _split_sizes(node: Node, size: int) -> tuple[int, ...]:
+    """An attribute before opset 13, then an operand; or equal parts, the last one smaller."""
+    if node.opset < 13 and "split" in node.attributes:
+        return node.attributes.ints("split")
+    if node.opset >= 13 and node.optional(1) is not None:
+        return node.integers(1, "the split")
+    count = node.attributes.int("num_outputs", len(node.outputs))
+    if count < 1 or count != len(node.outputs):
+        node.broken(f"num_outputs is {count} but there are {len(node.outputs)} outputs")
+    part = -(-size // count)
+    return (*(part,) * (count - 1), size - part * (count - 1))
+
+
+@converts("Gather")
+def gather(node: Node) -> Value:
+    x = node.operand(0)
+    axis = node.axis(node.attributes.int("axis", 0), x.rank)
+    indices = node.constant(1, "the indices")
+    if indices.dtype.kind not in "iu":
+        node.broken("the indices are no integers")
+    if indices.size and (indices.min() < -x.shape[axis] or indices.max() >= x.shape[axis]):
+        node.broken(f"an index is outside of the {x.shape[axis]} elements")
+    if x.array is not None:
+        node.will_compute(x.shape[:axis] + indices.shape + x.shape[axis + 1 :])
+        return node.fold(np.take(x.array, indices, axis=axis))
+    positions = [int(i) % x.shape[axis] for i in indices.ravel()]
+    ranges = whole(x)
+    ranges[axis] = _progression(node, positions)
+    shape = x.shape[:axis] + tuple(indices.shape) + x.shape[axis + 1 :]
+    if indices.ndim == 1:
+        return cut(node.layer, node, x, ranges)
+    part = cut(node.helper("slice"), node, x, ranges)
+    return node.emit(ops.Reshape(name=node.layer, shape=shape), part)
+
+
+def _progression(node: Node, positions: Sequence[int]) -> range:
+    """The positions as start, stop and step."""
+    if not positions:
+        node.refuse("gathers nothing")
+    step = positions[1] - positions[0] if len(positions) > 1 else 1
+    regular = range(positions[0], positions[0] + step * len(positions), step or 1)
+    if step < 1 or list(regular) != list(positions):
+        node.refuse("gathers data at irregular indices; ascending equal steps are supported")
+    return regular
+
+
+@converts("GatherElements")
+def gather_elements(node: Node) -> Value:
+    x, indices = node.arrays()
+    axis = node.axis(node.attributes.int("axis", 0), x.ndim)
+    if indices.size and (indices.min() < -x.shape[axis] or indices.max() >= x.shape[axis]):
+        node.broken(f"an index is outside of the {x.shape[axis]} elements")
+    same = [slice(0, size) for size in indices.shape]
+    same[axis] = slice(None)
+    return node.fold(np.take_along_axis(x[tuple(same)], indices % x.shape[axis], axis))
+
+
+@converts("Pad")
+def pad(node: Node) -> Value:
+    """Negative pads crop first."""
+    x, mode = node.operand(0), node.attributes.string("mode", "constant")
+    before, after, value = _pads(node, x)
+    if mode not in ("constant", "edge", "reflect"):
+        node.refuse(f"the mode {mode!r} is not supported")
+    if min(*before, *after) < 0:
+        if mode != "constant":
+            node.refuse(f"crops in the mode {mode!r}")
+        x = _cropped(node, x, before, after)
+        before, after = [max(p, 0) for p in before], [max(p, 0) for p in after]
+    op = ops.Pad(name=node.layer, before=tuple(before), after=tuple(after), mode=mode, value=value)
+    if x.array is not None and not x.is_float:
+        node.will_compute(tuple(map(sum, zip(before, x.shape, after, strict=True))))
+        widths = list(zip(before, after, strict=True))
+        if mode == "constant":
+            return node.fold(np.pad(x.array, widths, constant_values=int(value)))
+        return node.fold(np.pad(x.array, widths, mode=mode))  # type: ignore[call-overload]
+    return node.emit(op, x)
+
+
+def _pads(node: Node, x: Value) -> tuple[list[int], list[int], float]:
+    """before, after, value: attributes before opset 11, then operands (axes since 18)."""
+    if node.opset < 11:
+        widths = node.attributes.ints("pads")
+        value = node.attributes.float("value", 0.0)
+        axes: Sequence[int] = range(x.rank)
+    else:
+        widths = node.integers(1, "the padding")
+        filler = node.optional_constant(2, "the value")
+        value = 0.0 if filler is None or not filler.size else float(filler.ravel()[0])
+        axes = range(x.rank) if node.optional(3) is None else node.integers(3, "an axis")
+    if not x.rank or len(widths) != 2 * len(axes):
+        node.broken(f"has {len(widths)} pads for {len(axes)} axes")
+    before, after = [0] * x.rank, [0] * x.rank
+    for i, axis in enumerate(node.axes_in_order(axes, x.rank)):
+        before[axis], after[axis] = widths[i], widths[i + len(axes)]
+    return before, after, value
+
+
+def _cropped(node: Node, x: Value, before: Sequence[int], after: Sequence[int]) -> Value:
+    ranges = [
+        range(max(-b, 0), size - max(-a, 0))
+        for b, size, a in zip(before, x.shape, after, strict=True)
+    ]
+    if not all(map(len, ranges)):
+        node.refuse("crops everything")
+    return cut(node.helper("crop"), node, x, ranges)

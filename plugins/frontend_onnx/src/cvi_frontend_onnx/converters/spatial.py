@@ -1,0 +1,135 @@
+"""Windows over one or two spatial dimensions: strides, padding, and 1-D as 2-D.
+
+A 1-D tensor [n, c, l] becomes [n, c, l, 1], so that kernels are k x 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cvi import ops
+from cvi_frontend_onnx.node import Node
+from cvi_frontend_onnx.values import Value
+
+
+@dataclass(frozen=True)
+class Window:
+    """A sliding window per spatial dimension. pads: (before, after) per dimension."""
+
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    pads: tuple[tuple[int, int], ...]
+    auto_pad: str
+
+    @classmethod
+    def read(
+        cls, node: Node, x: Value, weight: Sequence[int] | None = None, transposed: bool = False
+    ) -> Window:
+        """From the attributes kernel_shape, strides, dilations, pads and auto_pad."""
+        spatial = x.shape[2:]
+        kernel = node.attributes.ints("kernel_shape", weight)
+        if weight is not None and kernel != tuple(weight):
+            node.broken(f"kernel_shape is {kernel} but the weight is {tuple(weight)}")
+        ones = (1,) * len(spatial)
+        strides = node.attributes.ints("strides", ones)
+        dilations = node.attributes.ints("dilations", ones)
+        padding = node.attributes.ints("pads", (0,) * 2 * len(spatial))
+        auto_pad = node.attributes.string("auto_pad", "NOTSET") or "NOTSET"
+        half = len(padding) // 2
+        pads = tuple(zip(padding[:half], padding[half:], strict=False))
+        window = cls(kernel, strides, dilations, pads, auto_pad)
+        window._check(node, len(spatial))
+        return window if transposed else window._resolved(node, spatial)
+
+    def _check(self, node: Node, dims: int) -> None:
+        for label in ("kernel", "strides", "dilations", "pads"):
+            self.check_length(node, label, getattr(self, label), dims)
+        if min(*self.kernel, *self.strides, *self.dilations) < 1:
+            node.broken("kernel, strides and dilations must be positive")
+        if self.auto_pad not in ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"):
+            node.broken(f"auto_pad is {self.auto_pad!r}")
+        if min(p for pads in self.pads for p in pads) < 0:
+            node.refuse(f"pads {self.pads} are negative")
+
+    def check_length(
+        self, node: Node, label: str, values: Sequence[object], dims: int | None = None
+    ) -> None:
+        dims = len(self.kernel) if dims is None else dims
+        if len(values) != dims:
+            node.broken(f"{label} has {len(values)} entries for {dims} spatial dimensions")
+
+    def _resolved(self, node: Node, spatial: Sequence[int]) -> Window:
+        """With auto_pad turned into pads: SAME gives ceil(size / stride) results."""
+        if self.auto_pad == "NOTSET":
+            return self
+        pads = []
+        for size, kernel, stride, dilation in zip(
+            spatial, self.kernel, self.strides, self.dilations, strict=True
+        ):
+            results = -(-size // stride)
+            total = max((results - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
+            pads.append((0, 0) if self.auto_pad == "VALID" else self._halves(total))
+        return Window(self.kernel, self.strides, self.dilations, tuple(pads), "NOTSET")
+
+    def _halves(self, total: int) -> tuple[int, int]:
+        """Padding before and after; the odd one goes after for SAME_UPPER."""
+        small, large = total // 2, total - total // 2
+        return (large, small) if self.auto_pad == "SAME_LOWER" else (small, large)
+
+    def transposed_pads(
+        self, node: Node, spatial: Sequence[int], extra: Sequence[int]
+    ) -> tuple[tuple[int, int], ...]:
+        """Pads of a transposed convolution, from output_shape or auto_pad when given."""
+        wanted = node.attributes.ints("output_shape", ())
+        if wanted:
+            wanted = wanted[-len(spatial) :]
+        elif self.auto_pad.startswith("SAME"):
+            wanted = tuple(n * s for n, s in zip(spatial, self.strides, strict=True))
+        elif self.auto_pad == "VALID":
+            return ((0, 0),) * len(spatial)
+        else:
+            return self.pads
+        self.check_length(node, "output_shape", wanted)
+        return tuple(
+            self._transposed_pad(node, i, spatial[i], extra[i], wanted[i])
+            for i in range(len(spatial))
+        )
+
+    def _transposed_pad(
+        self, node: Node, i: int, size: int, extra: int, wanted: int
+    ) -> tuple[int, int]:
+        full = (size - 1) * self.strides[i] + (self.kernel[i] - 1) * self.dilations[i] + 1 + extra
+        if wanted > full:
+            node.refuse(f"the output size {wanted} is larger than the {full} that are computed")
+        total = full - wanted
+        if self.auto_pad == "SAME_UPPER":
+            return total // 2, total - total // 2
+        return total - total // 2, total // 2
+
+
+def pair(values: Sequence[int], filler: int = 1) -> tuple[int, int]:
+    """One or two values as (rows, columns); 1-D has one column."""
+    rows, columns = (*values, filler)[:2]
+    return rows, columns
+
+
+def onnx_pads(pads: Sequence[tuple[int, int]]) -> tuple[int, int, int, int]:
+    """(before, after) per dimension as (top, left, bottom, right)."""
+    (top, bottom), (left, right) = (*pads, (0, 0))[:2]
+    return top, left, bottom, right
+
+
+def to_2d(node: Node, x: Value) -> Value:
+    """A 1-D tensor [n, c, l] as [n, c, l, 1]; 2-D as it is."""
+    if x.rank == 4:
+        return x
+    return node.emit(ops.Reshape(name=node.helper("to_2d"), shape=(*x.shape, 1)), x)
+
+
+def from_2d(node: Node, x: Value, y: Value) -> Value:
+    """The result for the operand x, back in 1-D if that is what x is."""
+    if x.rank == 4:
+        return y
+    return node.emit(ops.Reshape(name=node.layer, shape=y.shape[:3]), y)

@@ -1,0 +1,73 @@
+"""What the importer knows of an ONNX tensor: a constant array, or the result of a layer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cvi.errors import ModelError
+from cvi.ir import Array, DType, Shape, TensorType
+
+MAX_ELEMENTS = 1 << 28
+"""Most elements of one tensor (1 GiB of fp32): more than any chip's memory holds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """An ONNX tensor during import.
+
+    name: the layer that computes it; for a constant, the tensor's name in the model.
+    dtype: its element type in the model. Data of the IR is fp32 throughout; whole
+    numbers and booleans that come in from outside are held in fp32 as they are.
+    array: its content if it is known, else None.
+    """
+
+    name: str
+    shape: Shape
+    dtype: np.dtype[Any]
+    array: Array | None = None
+
+    @classmethod
+    def of(cls, array: Array, name: str = "") -> Value:
+        """A constant."""
+        return cls(name, tuple(array.shape), array.dtype, array)
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+    @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def is_float(self) -> bool:
+        return is_float(self.dtype)
+
+    @property
+    def type(self) -> TensorType:
+        """As an operand of an op of the IR: fp32."""
+        return TensorType(self.shape, DType.FP32)
+
+
+def is_float(dtype: np.dtype[Any]) -> bool:
+    """Whether an element type is a real number (bfloat16 and float8 are not numpy's own)."""
+    return dtype.kind == "f" or "float" in dtype.name
+
+
+def as_fp32(array: Array) -> Array:
+    """The array in fp32, itself when it is already."""
+    with np.errstate(all="ignore"):
+        return array.astype(np.float32, copy=False)
+
+
+def check_elements(shape: Shape, what: str, limit: int = MAX_ELEMENTS) -> None:
+    """Refuse a tensor that cannot be meant seriously, before anything is allocated."""
+    if any(size < 0 for size in shape) or math.prod(shape) > limit:
+        raise ModelError(
+            f"{what} has the shape {'x'.join(map(str, shape))}; the limit is {limit} elements",
+            fix="check the model, or fix its input shapes with --input-shape NAME=1,3,H,W",
+        )
