@@ -46,9 +46,14 @@ class Graph:
         typed = op.with_(type=op.infer([self.type_of(n) if n else None for n in op.inputs]))
         if typed.name in self:
             raise ModelError("two layers have the same name", where=typed.name)
-        self.ops.append(typed)
-        self._index()[typed.name] = typed
+        self.append(typed)
         return typed
+
+    def append(self, op: Op) -> None:
+        """Append an op whose type is known and whose name is free."""
+        index = self._index()
+        self.ops.append(op)
+        index[op.name] = op
 
     def constant(self, name: str, array: Array) -> str:
         """Add a constant under a free name derived from `name`; returns that name."""

@@ -6,6 +6,7 @@ layer. Framework layers with several results become several ops.
 
 from __future__ import annotations
 
+import builtins
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -36,13 +37,15 @@ class Op:
     type: TensorType = _UNTYPED
     source: str = ""
 
-    registry: ClassVar[dict[str, type[Op]]] = {}
+    registry: ClassVar[dict[str, builtins.type[Op]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         known = Op.registry.get(cls.__name__)
-        if known is not None and known.__qualname__ == cls.__qualname__ and (
-            known.__module__ != cls.__module__
+        if (
+            known is not None
+            and known.__qualname__ == cls.__qualname__
+            and (known.__module__ != cls.__module__)
         ):
             raise PluginError(
                 f"op {cls.__name__} is defined by both {known.__module__} and {cls.__module__}",
