@@ -20,7 +20,7 @@ from cvi_tpu.chip import ChipSpec
 from cvi_tpu.codegen.context import Context, View
 from cvi_tpu.cost import LOAD_BEAT, LOAD_START, STORE_BEAT, STORE_START, beats
 from cvi_tpu.isa.instructions import Copy, Fill, MatrixCopy
-from cvi_tpu.isa.operands import Dram, Matrix, Shape4, align, ceil_div
+from cvi_tpu.isa.operands import Dram, Matrix, Shape4, align, ceil_div, dram_matrix
 
 MAX_DIM = 65535
 MAX_ROW_STRIDE = 65535
@@ -289,10 +289,8 @@ class Turned:
 
 def _rows(where: Place, rows: int, columns: int, stride: int) -> Dram:
     """A matrix in DRAM as the operand of a matrix copy."""
-    step = stride if rows > 1 else columns
-    return Dram(
-        where.region, where.address, (1, rows, 1, columns), (rows * step, step, columns)
-    )
+    row_stride = stride if rows > 1 else None
+    return dram_matrix(where.region, where.address, rows, columns, row_stride=row_stride)
 
 
 def local_matrix(rows: int, columns: int, lanes: int) -> Matrix:

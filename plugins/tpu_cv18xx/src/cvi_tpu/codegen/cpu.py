@@ -1,0 +1,52 @@
+"""Ops that run on the CPU, as functions of the vendor's runtime (FACTS_CVIMODEL 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cvi.ir import Op
+from cvi.ops import Softmax
+from cvi_tpu.quantized.ops import Dequantize, Quantize
+
+
+@dataclass(frozen=True)
+class CpuCall:
+    """A function of the runtime with its arguments; the types of the values matter."""
+
+    function: str
+    arguments: Mapping[str, Any]
+
+
+CpuRule = Callable[[Op], CpuCall]
+
+CPU_RULES: dict[type[Op], CpuRule] = {}
+
+
+def runs_on_cpu(kind: type[Op]) -> Callable[[CpuRule], CpuRule]:
+    """Register the decorated function as the way this op becomes a CPU routine."""
+
+    def register(function: CpuRule) -> CpuRule:
+        CPU_RULES[kind] = function
+        return function
+
+    return register
+
+
+@runs_on_cpu(Quantize)
+def call_quantize(op: Op) -> CpuCall:
+    assert isinstance(op, Quantize)
+    return CpuCall("quant", {"from": "FP32", "to": "INT8", "scale": float(op.scale)})
+
+
+@runs_on_cpu(Dequantize)
+def call_dequantize(op: Op) -> CpuCall:
+    assert isinstance(op, Dequantize)
+    return CpuCall("quant", {"from": "INT8", "to": "NONE", "scale": float(op.scale)})
+
+
+@runs_on_cpu(Softmax)
+def call_softmax(op: Op) -> CpuCall:
+    assert isinstance(op, Softmax)
+    return CpuCall("softmax", {"axis": int(op.axis)})

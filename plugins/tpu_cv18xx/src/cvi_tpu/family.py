@@ -1,0 +1,46 @@
+"""The chip object of a family member: what a chip plugin registers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cvi_tpu.chip import ChipSpec
+
+if TYPE_CHECKING:
+    from cvi.hookspecs import CompileOptions
+    from cvi.ir import Graph
+
+
+@dataclass(frozen=True)
+class FamilyChip:
+    """A chip of the CV18xx family; see `cvi.hookspecs.Chip`. The code generator is
+    imported when it is used."""
+
+    spec: ChipSpec
+    schemes: tuple[str, ...] = ("int8",)
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def summary(self) -> str:
+        return self.spec.summary
+
+    def check(self, graph: Graph) -> list[str]:
+        """Layers of a quantised graph that the chip cannot run, with the reason."""
+        from cvi_tpu.codegen.constraints import check
+
+        return check(graph, self.spec)
+
+    def compile(self, graph: Graph, options: CompileOptions) -> bytes:
+        """The program file of a quantised graph."""
+        from cvi_tpu.codegen.compile import compile_graph
+
+        return compile_graph(graph, self.spec, keep_tensors=options.keep_tensors)
+
+
+def make_chip(spec: ChipSpec) -> FamilyChip:
+    """The chip with these numbers."""
+    return FamilyChip(spec)
