@@ -47,14 +47,14 @@ class Attributes:
         self._read.update(self._protos)
         return list(self._protos.values())
 
-    def int(self, name: str, default: int | None = None) -> int:
+    def integer(self, name: str, default: int | None = None) -> int:
         value: int = self._get(name, "i", default)
         return value
 
     def flag(self, name: str, default: bool = False) -> bool:
-        return self.int(name, int(default)) != 0
+        return self.integer(name, int(default)) != 0
 
-    def float(self, name: str, default: float | None = None) -> float:
+    def number(self, name: str, default: float | None = None) -> float:
         value: float = self._get(name, "f", default)
         return value
 

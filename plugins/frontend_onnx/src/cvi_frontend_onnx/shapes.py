@@ -66,9 +66,9 @@ def fix_shapes(
 
 def _own_batch(declared: Mapping[str, Declared]) -> int | str:
     """Dimension 0 of the first image-like input, else of the first input of any kind."""
-    ranked = [dims for dims in declared.values() if len(dims) == 4]
-    ranked += [dims for dims in declared.values() if len(dims) > 1]
-    return ranked[0][0] if ranked else "?"
+    ranked = [dims for dims in declared.values() if len(dims) > 1]
+    images = [dims for dims in ranked if len(dims) == 4]
+    return (images or ranked)[0][0] if ranked else "?"
 
 
 def _fix(

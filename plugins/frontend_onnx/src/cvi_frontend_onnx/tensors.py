@@ -106,7 +106,7 @@ def _dtype(proto: TensorProto, where: str) -> np.dtype[Any]:
 def _type_name(code: int) -> str:
     from onnx import TensorProto
 
-    return str(TensorProto.DataType.Name(code)).lower()  # type: ignore[arg-type]
+    return str(TensorProto.DataType.Name(code)).lower()
 
 
 def _packed_bytes(data_type: int, shape: tuple[int, ...]) -> int | None:
@@ -120,8 +120,8 @@ def _sub_byte_bits() -> dict[int, int]:
     from onnx import TensorProto
 
     names = {"UINT4": 4, "INT4": 4, "FLOAT4E2M1": 4, "UINT2": 2, "INT2": 2}
-    known = TensorProto.DataType
-    return {known.Value(name): bits for name, bits in names.items() if name in known.keys()}
+    known = dict(TensorProto.DataType.items())
+    return {known[name]: bits for name, bits in names.items() if name in known}
 
 
 def _from_raw(

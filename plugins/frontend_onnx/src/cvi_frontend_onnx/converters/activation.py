@@ -32,21 +32,21 @@ def plain(node: Node) -> Value:
 
 @converts("LeakyRelu")
 def leaky_relu(node: Node) -> Value:
-    slope = node.attributes.float("alpha", 0.01)
+    slope = node.attributes.number("alpha", 0.01)
     return node.emit(ops.LeakyRelu(name=node.layer, slope=slope), node.operand(0))
 
 
 @converts("Elu")
 def elu(node: Node) -> Value:
-    alpha = node.attributes.float("alpha", 1.0)
+    alpha = node.attributes.number("alpha", 1.0)
     return node.emit(ops.Elu(name=node.layer, alpha=alpha), node.operand(0))
 
 
 @converts("Selu")
 def selu(node: Node) -> Value:
     """gamma * elu(x, alpha)."""
-    alpha = node.attributes.float("alpha", 1.67326319217681884765625)
-    gamma = node.attributes.float("gamma", 1.05070102214813232421875)
+    alpha = node.attributes.number("alpha", 1.67326319217681884765625)
+    gamma = node.attributes.number("gamma", 1.05070102214813232421875)
     y = node.emit(ops.Elu(name=node.helper("elu"), alpha=alpha), node.operand(0))
     return node.emit(ops.Mul(name=node.layer), y, np.full(1, gamma, np.float32))
 
@@ -54,7 +54,7 @@ def selu(node: Node) -> Value:
 @converts("Celu")
 def celu(node: Node) -> Value:
     """alpha * elu(x / alpha, 1)."""
-    alpha = np.full(1, node.attributes.float("alpha", 1.0), np.float32)
+    alpha = np.full(1, node.attributes.number("alpha", 1.0), np.float32)
     if not alpha[0] > 0:
         node.refuse(f"alpha is {alpha[0]}; only positive values are supported")
     x = node.emit(ops.Mul(name=node.helper("scale")), node.operand(0), 1 / alpha)
@@ -64,8 +64,8 @@ def celu(node: Node) -> Value:
 
 @converts("HardSigmoid")
 def hard_sigmoid(node: Node) -> Value:
-    alpha = node.attributes.float("alpha", 0.2)
-    beta = node.attributes.float("beta", 0.5)
+    alpha = node.attributes.number("alpha", 0.2)
+    beta = node.attributes.number("beta", 0.5)
     op = ops.HardSigmoid(name=node.layer, alpha=alpha, beta=beta)
     return node.emit(op, node.operand(0))
 
@@ -90,7 +90,7 @@ def gelu(node: Node) -> Value:
 @converts("Swish")
 def swish(node: Node) -> Value:
     """x * sigmoid(alpha * x)."""
-    x, alpha = node.operand(0), node.attributes.float("alpha", 1.0)
+    x, alpha = node.operand(0), node.attributes.number("alpha", 1.0)
     if alpha == 1.0:
         return node.emit(ops.Swish(name=node.layer), x)
     scaled = node.emit(ops.Mul(name=node.helper("scale")), x, np.full(1, alpha, np.float32))
@@ -127,8 +127,8 @@ def _per_channel(slope: Array, x: Value) -> Array | None:
 def clip(node: Node) -> Value:
     """Limits are attributes up to opset 6 … 10, then optional operands."""
     if node.opset < 11:
-        low = node.attributes.float("min", LOWEST)
-        high = node.attributes.float("max", HIGHEST)
+        low = node.attributes.number("min", LOWEST)
+        high = node.attributes.number("max", HIGHEST)
     else:
         low = _limit(node, 1, LOWEST)
         high = _limit(node, 2, HIGHEST)

@@ -53,11 +53,11 @@ def constant(node: Node) -> Value:
     if "value" in attributes:
         return node.fold(attributes.tensor("value"))
     if "value_float" in attributes:
-        return node.fold(np.array(attributes.float("value_float"), np.float32))
+        return node.fold(np.array(attributes.number("value_float"), np.float32))
     if "value_floats" in attributes:
         return node.fold(np.array(attributes.floats("value_floats"), np.float32))
     if "value_int" in attributes:
-        return node.fold(np.array(attributes.int("value_int"), np.int64))
+        return node.fold(np.array(attributes.integer("value_int"), np.int64))
     if "value_ints" in attributes:
         return node.fold(np.array(attributes.ints("value_ints"), np.int64))
     node.refuse("the constant is sparse or a string")
@@ -79,8 +79,8 @@ def constant_of_shape(node: Node) -> Value:
 def shape(node: Node) -> Value:
     """All shapes are known, so the shape of data is a constant."""
     sizes = node.operand(0).shape
-    start = node.attributes.int("start", 0)
-    end = node.attributes.int("end", len(sizes))
+    start = node.attributes.integer("start", 0)
+    end = node.attributes.integer("end", len(sizes))
     return node.fold(np.array(sizes[slice(start, end)], np.int64))
 
 
@@ -119,7 +119,7 @@ def cast(node: Node) -> Value:
 def _target(node: Node) -> np.dtype[Any]:
     if node.op_type == "CastLike":
         return node.operand(1).dtype
-    return element_type(node.attributes.int("to"), node.where)
+    return element_type(node.attributes.integer("to"), node.where)
 
 
 @converts(*_COMPARE)

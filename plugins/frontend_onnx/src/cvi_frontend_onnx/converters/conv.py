@@ -19,7 +19,7 @@ def conv(node: Node) -> Value:
         stride=pair(window.strides),
         pads=onnx_pads(window.pads),
         dilation=pair(window.dilations),
-        group=node.attributes.int("group", 1),
+        group=node.attributes.integer("group", 1),
     )
     return _run(node, op, x, weight, bias)
 
@@ -37,7 +37,7 @@ def conv_transpose(node: Node) -> Value:
         pads=onnx_pads(window.transposed_pads(node, spatial, extra)),
         dilation=pair(window.dilations),
         output_padding=pair(extra, 0),
-        group=node.attributes.int("group", 1),
+        group=node.attributes.integer("group", 1),
     )
     return _run(node, op, x, weight, bias)
 

@@ -14,8 +14,8 @@ from cvi_frontend_onnx.values import Value, as_fp32
 @converts("Gemm")
 def gemm(node: Node) -> Value:
     """alpha * A' * B' + beta * C."""
-    alpha = np.float32(node.attributes.float("alpha", 1.0))
-    beta = np.float32(node.attributes.float("beta", 1.0))
+    alpha = np.float32(node.attributes.number("alpha", 1.0))
+    beta = np.float32(node.attributes.number("beta", 1.0))
     a, b, c = node.operand(0), node.operand(1), node.optional(2)
     if a.rank != 2 or b.rank != 2:
         node.broken(f"multiplies tensors of {a.rank} and {b.rank} dimensions")

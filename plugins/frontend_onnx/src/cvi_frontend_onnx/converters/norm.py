@@ -22,7 +22,7 @@ def batch_norm(node: Node) -> Value:
         node.refuse(f"works on a tensor of {x.rank} dimensions")
     for index in range(1, 5):
         node.constant(index, "a parameter")
-    op = ops.BatchNorm(name=node.layer, eps=node.attributes.float("epsilon", 1e-5))
+    op = ops.BatchNorm(name=node.layer, eps=node.attributes.number("epsilon", 1e-5))
     return node.emit(op, x, *(node.operand(i) for i in range(1, 5)))
 
 
@@ -30,7 +30,7 @@ def batch_norm(node: Node) -> Value:
 def softmax(node: Node) -> Value:
     """Along one axis since opset 13; before, over all dimensions from `axis` on."""
     x, log = node.operand(0), node.op_type == "LogSoftmax"
-    axis = node.axis(node.attributes.int("axis", -1 if node.opset >= 13 else 1), x.rank)
+    axis = node.axis(node.attributes.integer("axis", -1 if node.opset >= 13 else 1), x.rank)
     if node.opset >= 13 or math.prod(x.shape[axis + 1 :]) == 1:
         return node.emit(ops.Softmax(name=node.layer, axis=axis, log=log), x)
     if math.prod(x.shape[axis:]) == x.shape[-1]:

@@ -76,7 +76,7 @@ def _bounds(node: Node, x: Value) -> tuple[Sequence[int], ...]:
 @converts("Split")
 def split(node: Node) -> list[Value]:
     x = node.operand(0)
-    axis = node.axis(node.attributes.int("axis", 0), x.rank)
+    axis = node.axis(node.attributes.integer("axis", 0), x.rank)
     sizes = _split_sizes(node, x.shape[axis])
     if len(sizes) != len(node.outputs) or sum(sizes) != x.shape[axis] or min(sizes) < 0:
         node.broken(f"parts of {sizes} for {len(node.outputs)} outputs and {x.shape[axis]} slices")
@@ -107,7 +107,7 @@ def _split_sizes(node: Node, size: int) -> tuple[int, ...]:
         return node.attributes.ints("split")
     if node.opset >= 13 and node.optional(1) is not None:
         return node.integers(1, "the split")
-    count = node.attributes.int("num_outputs", len(node.outputs))
+    count = node.attributes.integer("num_outputs", len(node.outputs))
     if count < 1 or count != len(node.outputs):
         node.broken(f"num_outputs is {count} but there are {len(node.outputs)} outputs")
     part = -(-size // count)
@@ -117,7 +117,7 @@ def _split_sizes(node: Node, size: int) -> tuple[int, ...]:
 @converts("Gather")
 def gather(node: Node) -> Value:
     x = node.operand(0)
-    axis = node.axis(node.attributes.int("axis", 0), x.rank)
+    axis = node.axis(node.attributes.integer("axis", 0), x.rank)
     indices = node.constant(1, "the indices")
     if indices.dtype.kind not in "iu":
         node.broken("the indices are no integers")
@@ -150,7 +150,7 @@ def _progression(node: Node, positions: Sequence[int]) -> range:
 @converts("GatherElements")
 def gather_elements(node: Node) -> Value:
     x, indices = node.arrays()
-    axis = node.axis(node.attributes.int("axis", 0), x.ndim)
+    axis = node.axis(node.attributes.integer("axis", 0), x.ndim)
     if indices.size and (indices.min() < -x.shape[axis] or indices.max() >= x.shape[axis]):
         node.broken(f"an index is outside of the {x.shape[axis]} elements")
     same = [slice(0, size) for size in indices.shape]
@@ -184,7 +184,7 @@ def _pads(node: Node, x: Value) -> tuple[list[int], list[int], float]:
     """before, after, value: attributes before opset 11, then operands (axes since 18)."""
     if node.opset < 11:
         widths = node.attributes.ints("pads")
-        value = node.attributes.float("value", 0.0)
+        value = node.attributes.number("value", 0.0)
         axes: Sequence[int] = range(x.rank)
     else:
         widths = node.integers(1, "the padding")

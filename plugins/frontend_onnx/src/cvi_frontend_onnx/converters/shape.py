@@ -68,7 +68,7 @@ def _resolved(x: Value, target: list[int]) -> Shape | None:
 
 @converts("Flatten")
 def flatten(node: Node) -> Value:
-    x, axis = node.operand(0), node.attributes.int("axis", 1)
+    x, axis = node.operand(0), node.attributes.integer("axis", 1)
     if not -x.rank <= axis <= x.rank:
         node.broken(f"axis {axis} of a tensor of {x.rank} dimensions")
     axis = axis + x.rank if axis < 0 else axis
@@ -119,7 +119,7 @@ def transpose(node: Node) -> Value:
 @converts("Concat")
 def concat(node: Node) -> Value:
     operands = node.operands()
-    axis = node.axis(node.attributes.int("axis"), operands[0].rank)
+    axis = node.axis(node.attributes.integer("axis"), operands[0].rank)
     if node.is_constant:
         return node.fold(np.concatenate(node.arrays(), axis))
     operands = [v for v in operands if v.array is None or v.elements]
@@ -163,7 +163,7 @@ def _batch_of_expand(batch: tuple[int, int], x: Value, wanted: tuple[int, ...]) 
 
 @converts("DepthToSpace")
 def depth_to_space(node: Node) -> Value:
-    factor, mode = node.attributes.int("blocksize"), node.attributes.string("mode", "DCR")
+    factor, mode = node.attributes.integer("blocksize"), node.attributes.string("mode", "DCR")
     op = ops.PixelShuffle(name=node.layer, factor=factor, mode=mode)
     return node.emit(op, node.operand(0))
 
@@ -171,7 +171,7 @@ def depth_to_space(node: Node) -> Value:
 @converts("SpaceToDepth")
 def space_to_depth(node: Node) -> Value:
     """[n, c, h, w] to [n, c*f*f, h/f, w/f]; DCR: the block is the slower channel index."""
-    x, f = node.operand(0), node.attributes.int("blocksize")
+    x, f = node.operand(0), node.attributes.integer("blocksize")
     mode = node.attributes.string("mode", "DCR")
     if x.rank != 4 or f < 1 or x.shape[2] % f or x.shape[3] % f or mode not in ("DCR", "CRD"):
         node.broken(f"blocks of {f} ({mode}) do not fit {x.shape}")

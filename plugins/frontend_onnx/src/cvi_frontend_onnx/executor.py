@@ -1,0 +1,63 @@
+"""Runs float graphs in onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cvi.errors import InputError
+from cvi.ir import Array, Graph
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+
+class OnnxRuntimeExecutor:
+    """Exports a float graph to ONNX and runs it with all optimisations."""
+
+    name = "onnxruntime"
+
+    def __init__(self, threads: int = 0) -> None:
+        """threads: 0 means one per core."""
+        self._threads = threads
+
+    def session(self, graph: Graph, outputs: Sequence[str]) -> OnnxRuntimeSession:
+        """Prepare the graph. UnsupportedError names every layer that has no ONNX form."""
+        from cvi_frontend_onnx.exporter import to_onnx
+        from cvi_frontend_onnx.session import make_session
+
+        inputs = [op.name for op in graph.inputs]
+        computed = [name for name in dict.fromkeys(outputs) if name not in inputs]
+        model = to_onnx(graph, computed)
+        session = make_session(model, optimise=True, threads=self._threads)
+        return OnnxRuntimeSession(session, inputs, tuple(outputs), computed)
+
+
+class OnnxRuntimeSession:
+    """A prepared graph."""
+
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        computed: Sequence[str],
+    ) -> None:
+        self._session = session
+        self._inputs = inputs
+        self._outputs = outputs
+        self._computed = list(computed)
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The asked outputs by layer name. InputError when an input is missing."""
+        feeds: dict[str, Array] = {}
+        for name in self._inputs:
+            if name not in inputs:
+                raise InputError("the input is missing", where=name)
+            feeds[name] = np.ascontiguousarray(inputs[name], np.float32)
+        if self._computed:
+            results = self._session.run(self._computed, feeds)
+            feeds.update(zip(self._computed, results, strict=True))
+        return {name: feeds[name] for name in self._outputs}

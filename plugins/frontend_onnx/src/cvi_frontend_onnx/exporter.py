@@ -1,0 +1,130 @@
+"""Any float Graph as an ONNX model: to run in onnxruntime, to look at in Netron."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cvi.errors import UnsupportedError
+from cvi.ir import Array, DType, Graph, Input, Op
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto, ValueInfoProto
+
+OPSET = 20
+_IR_VERSION = 9
+
+
+def to_onnx(graph: Graph, outputs: Sequence[str] | None = None) -> ModelProto:
+    """The graph in ONNX (opset 20); tensors have the names of the layers.
+
+    outputs: layers to give out instead of the graph's own. A fused relu becomes a node
+    of its own. UnsupportedError lists every op that has no ONNX form.
+    """
+    from onnx import helper
+
+    writer = Writer(graph)
+    problems = [f"{op.kind} {op.name}" for op in graph if not _exportable(op)]
+    if problems:
+        raise UnsupportedError("some layers have no ONNX form", problems=problems)
+    for op in graph:
+        if not isinstance(op, Input):
+            _exporter(op)(writer, op)
+    names = list(dict.fromkeys(graph.outputs if outputs is None else outputs))
+    proto = helper.make_graph(
+        writer.nodes,
+        graph.name or "graph",
+        [_info(op) for op in graph.inputs],
+        [_info(graph[name]) for name in names],
+        writer.initializers,
+    )
+    opset = helper.make_opsetid("", OPSET)
+    return helper.make_model(
+        proto, opset_imports=[opset], ir_version=_IR_VERSION, producer_name="cvi"
+    )
+
+
+class Writer:
+    """Collects nodes and initialisers. Names that start with "~" are auxiliary."""
+
+    def __init__(self, graph: Graph) -> None:
+        from onnx import numpy_helper
+
+        self.graph = graph
+        self.nodes: list[NodeProto] = []
+        used = {name for op in graph for name in op.inputs}
+        self.initializers = [
+            numpy_helper.from_array(np.ascontiguousarray(array), name)
+            for name, array in graph.constants.items()
+            if name in used
+        ]
+
+    def constant(self, op: Op, suffix: str, array: Array) -> str:
+        from onnx import numpy_helper
+
+        name = f"~{op.name}~{suffix}"
+        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+    def integers(self, op: Op, suffix: str, values: Sequence[int]) -> str:
+        return self.constant(op, suffix, np.array(values, np.int64))
+
+    def scalar(self, op: Op, suffix: str, value: float) -> str:
+        return self.constant(op, suffix, np.array(value, np.float32))
+
+    def vector(self, op: Op, operand: int) -> str:
+        """A constant of one value per channel in a shape that broadcasts along axis 1 of x."""
+        dims = len(self.graph.type_of(op.inputs[0]).shape)
+        shape = (-1, *(1,) * (dims - 2)) if dims > 1 else (1,)
+        wanted = self.integers(op, f"shape{operand}", shape)
+        return self.node("Reshape", [op.inputs[operand], wanted], f"~{op.name}~vector{operand}")
+
+    def node(self, op_type: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        """Add a node with one output; returns the output's name."""
+        from onnx import helper
+
+        self.nodes.append(helper.make_node(op_type, inputs, [output], output, **attributes))
+        return output
+
+    def last(self, op_type: str, inputs: Sequence[str], op: Op, **attributes: Any) -> None:
+        """The node that computes the layer, followed by its fused relu if it has one."""
+        relu = getattr(op, "relu", False)
+        maximum = getattr(op, "relu_max", None)
+        if not relu:
+            self.node(op_type, inputs, op.name, **attributes)
+            return
+        linear = self.node(op_type, inputs, f"~{op.name}~linear", **attributes)
+        clamp(self, op, linear, maximum)
+
+
+def clamp(writer: Writer, op: Op, x: str, maximum: float | None) -> None:
+    """max(x, 0), and at most `maximum`, as the layer's result."""
+    if maximum is None:
+        writer.node("Relu", [x], op.name)
+        return
+    limits = [writer.scalar(op, "zero", 0.0), writer.scalar(op, "maximum", maximum)]
+    writer.node("Clip", [x, *limits], op.name)
+
+
+Exporter = Callable[[Writer, Any], None]
+
+
+def _exporter(op: Op) -> Exporter:
+    from cvi_frontend_onnx.export_ops import EXPORTERS
+
+    return EXPORTERS[type(op)]
+
+
+def _exportable(op: Op) -> bool:
+    from cvi_frontend_onnx.export_ops import EXPORTERS
+
+    known = isinstance(op, Input) or type(op) in EXPORTERS
+    return known and op.type.dtype is DType.FP32
+
+
+def _info(op: Op) -> ValueInfoProto:
+    from onnx import TensorProto, helper
+
+    return helper.make_tensor_value_info(op.name, TensorProto.FLOAT, op.type.shape)

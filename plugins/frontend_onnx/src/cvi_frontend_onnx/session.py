@@ -1,0 +1,48 @@
+"""onnxruntime sessions: quiet, on the CPU, with bounded threads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cvi.errors import ModelError
+
+if TYPE_CHECKING:
+    import onnxruntime
+    from onnx import ModelProto
+
+_FATAL = 4
+
+
+def make_session(
+    model: ModelProto, *, optimise: bool, threads: int = 0
+) -> onnxruntime.InferenceSession:
+    """A session of a model in memory. ModelError when onnxruntime refuses it.
+
+    threads: 0 means one per core.
+    """
+    import onnxruntime
+    from google.protobuf.message import EncodeError
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _FATAL
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    level = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimise else level.ORT_DISABLE_ALL
+    try:
+        data = model.SerializeToString()
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except (EncodeError, *runtime_errors()) as error:
+        raise ModelError(f"onnxruntime refuses the model: {first_line(error)}") from error
+
+
+def runtime_errors() -> tuple[type[Exception], ...]:
+    """What onnxruntime raises: builtin errors and classes of its own without a common base."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    own = [v for v in vars(state).values() if isinstance(v, type) and issubclass(v, Exception)]
+    return (RuntimeError, ValueError, *own)
+
+
+def first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
