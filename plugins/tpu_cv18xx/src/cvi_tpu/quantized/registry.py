@@ -1,0 +1,89 @@
+"""Which rule quantises which float op, and which constraints it must keep."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from cvi.ir import Graph, Op
+from cvi_tpu.chip import ChipSpec
+
+if TYPE_CHECKING:
+    from cvi_tpu.quantized.rewriter import Rewriter
+
+Rule = Callable[[Any, "Rewriter"], None]
+"""Adds the quantised ops of one float op to the graph that the rewriter builds."""
+
+Condition = Callable[[Any, Graph, ChipSpec], bool]
+RuleT = TypeVar("RuleT", bound=Rule)
+ConditionT = TypeVar("ConditionT", bound=Condition)
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """Something an op must keep to. Its text is the docstring of its condition.
+
+    reason: what the chip cannot do otherwise. advice: what the user can do.
+    """
+
+    holds: Condition
+    reason: str
+    advice: str
+
+
+_RULES: dict[type[Op], Rule] = {}
+_CONSTRAINTS: dict[type[Op], list[Constraint]] = {}
+
+
+def quantizes(*kinds: type[Op]) -> Callable[[RuleT], RuleT]:
+    """Register the rule of these float ops and of their subclasses without a rule."""
+
+    def register(rule: RuleT) -> RuleT:
+        for kind in kinds:
+            _RULES[kind] = rule
+        return rule
+
+    return register
+
+
+def requires(*kinds: type[Op]) -> Callable[[ConditionT], ConditionT]:
+    """Register a condition; its docstring is the reason, an empty line, and the advice."""
+
+    def register(condition: ConditionT) -> ConditionT:
+        reason, _, advice = (inspect.getdoc(condition) or "").partition("\n\n")
+        constraint = Constraint(condition, " ".join(reason.split()), " ".join(advice.split()))
+        for kind in kinds:
+            _CONSTRAINTS.setdefault(kind, []).append(constraint)
+        return condition
+
+    return register
+
+
+@functools.cache
+def built_in() -> Mapping[type[Op], Rule]:
+    """Our own rules by float op."""
+    from cvi_tpu.quantized import rules
+
+    rules.load()
+    return dict(_RULES)
+
+
+def all_rules() -> dict[type[Op], Rule]:
+    """Our own rules, and those that other plugins register for the scheme "int8"."""
+    from cvi import plugins
+
+    return {**built_in(), **plugins.quantizers("int8")}
+
+
+def rule_for(op: Op, rules: Mapping[type[Op], Rule]) -> Rule | None:
+    """The rule of the op's class, or of the nearest base class that has one."""
+    return next((rules[kind] for kind in type(op).__mro__ if kind in rules), None)
+
+
+def constraints_of(op: Op) -> list[Constraint]:
+    """The constraints of the op's class and of its base classes."""
+    built_in()
+    return [c for kind in type(op).__mro__ for c in _CONSTRAINTS.get(kind, ())]

@@ -1,0 +1,15 @@
+"""The rules from float ops to quantised ops, one module per family."""
+
+
+def load() -> None:
+    """Import every module of rules, which registers them."""
+    from cvi_tpu.quantized.rules import (  # noqa: F401
+        activation,
+        conv,
+        dense,
+        eltwise,
+        movement,
+        pool,
+        softmax,
+        transposed,
+    )

@@ -1,0 +1,86 @@
+"""Convolutions."""
+
+from __future__ import annotations
+
+from cvi.ir import Array, Graph, Op
+from cvi.ops import Conv2d, Permute, Slice
+from cvi_tpu.chip import ChipSpec
+from cvi_tpu.quantized.ops import Pair
+from cvi_tpu.quantized.registry import quantizes, requires
+from cvi_tpu.quantized.rewriter import Chain, Rewriter
+from cvi_tpu.quantized.rules.filters import Window, convolve
+
+
+def constants_of(op: Op, to: Rewriter) -> tuple[Array, Array | None]:
+    """The weight and the optional bias of a layer."""
+    weight = to.constant(op.inputs[1])
+    assert weight is not None
+    bias = to.constant(op.inputs[2]) if len(op.inputs) > 2 and op.inputs[2] else None
+    return weight, bias
+
+
+@quantizes(Conv2d)
+def conv2d(op: Conv2d, to: Rewriter) -> None:
+    """One Int8Conv2d; patches (stride as large as the kernel) beyond the stride's range
+    are first laid out as channels."""
+    x = to.int8(op.inputs[0])
+    weight, bias = constants_of(op, to)
+    chain = Chain(to, op, x)
+    window = Window(
+        stride=_stride(op, to.source),
+        pads=op.pads,
+        dilation=op.dilation,
+        group=op.group,
+        pad_value=op.pad_value,
+    )
+    if max(window.stride) > to.spec.max_stride:
+        patches_to_channels(chain, op.stride)
+        weight = weight.reshape(weight.shape[0], -1, 1, 1)
+        window = Window(group=op.group)
+    convolve(chain, x, window, weight, bias, relu=op.relu)
+    chain.clamp(op.relu_max, to.scale(op.name))
+    chain.close()
+
+
+def patches_to_channels(chain: Chain, size: Pair) -> None:
+    """[n, c, h*kh, w*kw] to [n, c*kh*kw, h, w]; rows and columns of no full patch go."""
+    kh, kw = size
+    n, c, height, width = chain.shape
+    h, w = height // kh, width // kw
+    if (h * kh, w * kw) != (height, width):
+        cut = Slice(
+            name="", inputs=("",), starts=(0,) * 4, sizes=(n, c, h * kh, w * kw), steps=(1,) * 4
+        )
+        chain.then("cut", cut)
+    chain.reshape("split", (n, c, h, kh, w, kw))
+    chain.then("patches", Permute(name="", inputs=("",), order=(0, 1, 3, 5, 2, 4)))
+    chain.reshape("channels", (n, c * kh * kw, h, w))
+
+
+def _stride(op: Conv2d, graph: Graph) -> Pair:
+    """The stride, 1 along an axis with a single result pixel."""
+    rows, columns = (
+        1 if size == 1 else step for size, step in zip(op.type.shape[2:], op.stride, strict=True)
+    )
+    return rows, columns
+
+
+@requires(Conv2d)
+def strides_in_range(op: Conv2d, graph: Graph, spec: ChipSpec) -> bool:
+    """the stride exceeds what the chip can do (15, on the CV182x family 31)
+
+    only strides equal to the kernel without padding are possible beyond; use two layers
+    """
+    if max(_stride(op, graph)) <= spec.max_stride:
+        return True
+    kernel = graph.type_of(op.inputs[1]).shape[2:]
+    return kernel == op.stride and not any(op.pads) and op.dilation == (1, 1)
+
+
+@requires(Conv2d)
+def filter_is_constant(op: Conv2d, graph: Graph, spec: ChipSpec) -> bool:
+    """the weight or bias is computed by the network
+
+    only constant filters can be quantised; fold the computation into the model
+    """
+    return all(not name or name in graph.constants for name in op.inputs[1:])

@@ -1,0 +1,96 @@
+"""Fully connected layers and per-channel scaling: convolutions of single pixels."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from cvi.ir import Array, Graph, Op, Shape
+from cvi.ops import BatchNorm, FullyConnected, MatMul, Scale
+from cvi_tpu.chip import ChipSpec
+from cvi_tpu.quantized.registry import quantizes, requires
+from cvi_tpu.quantized.rewriter import Chain, Rewriter
+from cvi_tpu.quantized.rules.conv import constants_of, filter_is_constant
+from cvi_tpu.quantized.rules.filters import Window, convolve
+
+requires(FullyConnected, Scale, BatchNorm)(filter_is_constant)
+
+
+@quantizes(FullyConnected)
+def fully_connected(op: FullyConnected, to: Rewriter) -> None:
+    """x[..., K] as [M, K, 1, 1], a convolution with weight [N, K, 1, 1], and back."""
+    weight, bias = constants_of(op, to)
+    _dense(op, to, weight, bias, relu=op.relu, relu_max=op.relu_max)
+
+
+@quantizes(MatMul)
+def matrix_product(op: MatMul, to: Rewriter) -> None:
+    """The product with a constant matrix is a fully connected layer."""
+    matrix = to.constant(op.inputs[1])
+    assert matrix is not None
+    _dense(op, to, np.ascontiguousarray(matrix.T), None, relu=op.relu, relu_max=None)
+
+
+@requires(MatMul)
+def second_factor_is_a_constant_matrix(op: MatMul, graph: Graph, spec: ChipSpec) -> bool:
+    """the product of two computed tensors has no INT8 form
+
+    end the network before it with --outputs, or compute the layer in BF16
+    """
+    right = graph.constants.get(op.inputs[1])
+    return right is not None and right.ndim == 2 and op.inputs[0] not in graph.constants
+
+
+def _dense(
+    op: Op, to: Rewriter, weight: Array, bias: Array | None, *, relu: bool, relu_max: float | None
+) -> None:
+    n, k = weight.shape
+    x = to.int8(op.inputs[0])
+    chain = Chain(to, op, x)
+    chain.reshape("rows", (math.prod(x.shape[:-1]), k, 1, 1))
+    convolve(chain, x, Window(), weight.reshape(n, k, 1, 1), bias, relu=relu)
+    chain.clamp(relu_max, to.scale(op.name))
+    chain.reshape("shape", op.type.shape)
+    chain.close()
+
+
+@quantizes(Scale)
+def scale(op: Scale, to: Rewriter) -> None:
+    """A depthwise convolution of one pixel."""
+    factors, bias = constants_of(op, to)
+    _per_channel(op, to, factors, bias, relu=op.relu, relu_max=op.relu_max)
+
+
+@quantizes(BatchNorm)
+def batch_norm(op: BatchNorm, to: Rewriter) -> None:
+    """As a Scale: gamma / sqrt(var + eps) and beta - mean * that."""
+    gamma, beta, mean, var = (
+        to.source.constants[name].astype(np.float64) for name in op.inputs[1:]
+    )
+    factors = gamma / np.sqrt(var + op.eps)
+    _per_channel(op, to, factors, beta - mean * factors, relu=False, relu_max=None)
+
+
+def _per_channel(
+    op: Op, to: Rewriter, factors: Array, bias: Array | None, *, relu: bool, relu_max: float | None
+) -> None:
+    x = to.int8(op.inputs[0])
+    chain = Chain(to, op, x)
+    chain.reshape("image", as_image(x.shape))
+    window = Window(group=len(factors))
+    convolve(chain, x, window, factors.reshape(-1, 1, 1, 1), bias, relu=relu)
+    chain.clamp(relu_max, to.scale(op.name))
+    chain.reshape("shape", op.type.shape)
+    chain.close()
+
+
+def as_image(shape: Shape) -> Shape:
+    """A shape with channels at axis 1 (if it has that many) as [n, c, h, w]."""
+    if len(shape) < 2:
+        return 1, 1, 1, math.prod(shape)
+    n, c, *rest = shape
+    if len(rest) < 3:
+        h, w = (*rest, 1, 1)[:2]
+        return n, c, h, w
+    return n, c, rest[0], math.prod(rest[1:])

@@ -1,0 +1,137 @@
+"""What every layer with a filter has in common: one Int8Conv2d and what surrounds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cvi.ir import Array, Op
+from cvi.ops import Pad
+from cvi_tpu.quantized.ops import Int8Conv2d, Pads, Pair
+from cvi_tpu.quantized.rewriter import Chain, Operand, Rewriter
+from cvi_tpu.quantized.scales import gain, to_steps
+from cvi_tpu.quantized.weights import Filter, quantise_filter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """How a filter moves over its input; see Int8Conv2d. pad_value is a real number."""
+
+    stride: Pair = (1, 1)
+    pads: Pads = (0, 0, 0, 0)
+    dilation: Pair = (1, 1)
+    insert: Pair = (0, 0)
+    group: int = 1
+    pad_value: float = 0.0
+
+
+def filter_of(to: Rewriter, layer: Op, x: Operand, weight: Array, bias: Array | None) -> Filter:
+    """Quantise weight[oc, ...] and bias[oc] for a layer that reads x."""
+    return quantise_filter(
+        weight,
+        bias,
+        x.scale,
+        to.scale(layer.name),
+        where=layer.name,
+        thresholds=to.weight_thresholds(layer.name),
+    )
+
+
+def convolve(
+    chain: Chain, x: Operand, window: Window, weight: Array, bias: Array | None, *, relu: bool
+) -> None:
+    """Append the convolution of x with the real weight[oc, ic/group, kh, kw] and bias[oc].
+
+    `chain` is at a tensor [n, ic, h, w] with the scale of x.
+    """
+    to, layer = chain.to, chain.layer
+    kernel = filter_of(to, layer, x, weight, bias)
+    kernel, window = _fit_dilation(kernel, window, to.spec.max_dilation)
+    window = _fit_pads(chain, window, to.spec.max_pad)
+    fill = to_steps(window.pad_value, x.scale)
+    y_scale = to.scale(layer.name)
+    chain.then("conv", _int8_conv(chain, kernel, window, fill, y_scale, relu=relu))
+    if not kernel.exact:
+        chain.then("gain", _channel_gains(chain, kernel.gains, y_scale))
+
+
+def _int8_conv(
+    chain: Chain, kernel: Filter, window: Window, fill: int, y_scale: float, *, relu: bool
+) -> Int8Conv2d:
+    to, name = chain.to, chain.layer.name
+    return Int8Conv2d(
+        name="",
+        inputs=(
+            "",
+            to.store(name, "weight", kernel.weight),
+            "" if kernel.bias is None else to.store(name, "bias", kernel.bias),
+            to.store(name, "multiplier", kernel.multiplier),
+            to.store(name, "shift", kernel.shift),
+        ),
+        out_scale=y_scale,
+        stride=window.stride,
+        pads=window.pads,
+        dilation=window.dilation,
+        insert=window.insert,
+        group=window.group,
+        fill=fill,
+        relu=relu,
+    )
+
+
+def _channel_gains(chain: Chain, gains: Array, y_scale: float) -> Int8Conv2d:
+    """Multiply every channel by its gain: a depthwise convolution of one pixel.
+
+    A channel with gain 1 passes unchanged (weight 2, ratio 1/2).
+    """
+    rates = [gain(g) for g in gains.tolist()]
+    kernel = Filter(
+        weight=np.array([r.weight for r in rates], np.int8).reshape(-1, 1, 1, 1),
+        bias=None,
+        multiplier=np.array([r.multiplier for r in rates], np.uint32),
+        shift=np.array([r.shift for r in rates], np.uint8),
+        gains=np.ones(len(rates)),
+    )
+    return _int8_conv(chain, kernel, Window(group=len(rates)), 0, y_scale, relu=False)
+
+
+def _fit_pads(chain: Chain, window: Window, most: int) -> Window:
+    """Put a Pad before the convolution for what exceeds the 4 bits of the pad fields.
+
+    A row that is padded before the insertion counts for insert + 1 rows after it.
+    """
+    if max(window.pads) <= most:
+        return window
+    steps = (window.insert[0] + 1, window.insert[1] + 1) * 2
+    ahead = tuple(
+        -(-max(pad - most, 0) // step) for pad, step in zip(window.pads, steps, strict=True)
+    )
+    top, left, bottom, right = ahead
+    pad = Pad(
+        name="",
+        inputs=("",),
+        before=(0, 0, top, left),
+        after=(0, 0, bottom, right),
+        value=window.pad_value,
+    )
+    chain.then("pad", pad)
+    rest = [pad - extra * step for pad, extra, step in zip(window.pads, ahead, steps, strict=True)]
+    return replace(window, pads=(rest[0], rest[1], rest[2], rest[3]))
+
+
+def _fit_dilation(kernel: Filter, window: Window, most: int) -> tuple[Filter, Window]:
+    """Put zeros into the filter along an axis that is dilated more than the chip can."""
+    weight, dilation = kernel.weight, list(window.dilation)
+    for axis, step in enumerate(window.dilation):
+        size = weight.shape[2 + axis]
+        if step > most and size > 1:
+            shape = list(weight.shape)
+            shape[2 + axis] = (size - 1) * step + 1
+            spread = np.zeros(shape, weight.dtype)
+            spread[(slice(None),) * (2 + axis) + (slice(None, None, step),)] = weight
+            weight = spread
+        if step > most:
+            dilation[axis] = 1
+    fitted = replace(window, dilation=(dilation[0], dilation[1]))
+    return replace(kernel, weight=weight), fitted

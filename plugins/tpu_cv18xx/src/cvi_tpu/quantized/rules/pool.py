@@ -1,0 +1,125 @@
+"""Pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from cvi.ir import Graph
+from cvi.ops import AvgPool2d, MaxPool2d, Pad
+from cvi_tpu.chip import ChipSpec
+from cvi_tpu.quantized.ops import Int8AvgPool2d, Int8MaxPool2d, Pads, Pair
+from cvi_tpu.quantized.registry import quantizes, requires
+from cvi_tpu.quantized.rewriter import Chain, Rewriter
+from cvi_tpu.quantized.scales import gain
+
+Pool = AvgPool2d | MaxPool2d
+
+
+@quantizes(MaxPool2d)
+def max_pool(op: MaxPool2d, to: Rewriter) -> None:
+    """An Int8MaxPool2d; a window too large for a lane is reduced by rows, then by columns
+    (a maximum of maxima is exact)."""
+    x = to.int8(op.inputs[0])
+    chain = Chain(to, op, x)
+    pads = _pads_that_fit(chain, op.pads, to.spec, -128 * x.scale)
+    (kh, kw), (sh, sw) = op.kernel, _stride(op)
+    whole = Int8MaxPool2d(
+        name="", inputs=("",), out_scale=x.scale, kernel=op.kernel, stride=(sh, sw), pads=pads
+    )
+    if fits_in_lane(op.kernel, to.spec):
+        chain.then("pool", whole)
+    else:
+        top, left, bottom, right = pads
+        rows = replace(whole, kernel=(kh, 1), stride=(sh, 1), pads=(top, 0, bottom, 0))
+        columns = replace(whole, kernel=(1, kw), stride=(1, sw), pads=(0, left, 0, right))
+        chain.then("rows", rows)
+        chain.then("columns", columns)
+    chain.close()
+
+
+@quantizes(AvgPool2d)
+def avg_pool(op: AvgPool2d, to: Rewriter) -> None:
+    """An Int8AvgPool2d with the exact divisor of every window."""
+    x = to.int8(op.inputs[0])
+    y_scale = to.scale(op.name)
+    pool = Int8AvgPool2d(
+        name=op.name,
+        inputs=(x.name,),
+        source=op.source,
+        out_scale=y_scale,
+        kernel=op.kernel,
+        stride=_stride(op),
+        pads=op.pads,
+        ceil_pads=op.ceil_pads,
+        count_include_pad=op.count_include_pad,
+        relu=op.relu,
+    )
+    counts = sorted(set(pool.counts((x.shape[2], x.shape[3])).ravel().tolist()) - {0})
+    to.define_int8(pool.with_(rates=rates(counts, x.scale / y_scale)))
+
+
+def rates(counts: Sequence[int], ratio: float) -> tuple[tuple[int, int, int, int], ...]:
+    """(count, weight, multiplier, shift) that turn a sum of `count` steps into a mean."""
+    return tuple((count, *gain(ratio / count)) for count in counts)
+
+
+def fits_in_lane(kernel: Pair, spec: ChipSpec) -> bool:
+    """Whether one window and its result leave room for double buffering in a lane."""
+    return kernel[0] * kernel[1] <= spec.lane_bytes // 2
+
+
+def _stride(op: Pool) -> Pair:
+    """The stride, 1 along an axis with a single result pixel."""
+    rows, columns = (
+        1 if size == 1 else step for size, step in zip(op.type.shape[2:], op.stride, strict=True)
+    )
+    return rows, columns
+
+
+def _pads_that_fit(chain: Chain, pads: Pads, spec: ChipSpec, value: float) -> Pads:
+    """The pads, or none after a Pad op when they exceed the field of the instruction."""
+    if max(pads) <= spec.max_pad:
+        return pads
+    top, left, bottom, right = pads
+    pad = Pad(
+        name="", inputs=("",), before=(0, 0, top, left), after=(0, 0, bottom, right), value=value
+    )
+    chain.then("pad", pad)
+    return 0, 0, 0, 0
+
+
+@requires(MaxPool2d)
+def not_dilated(op: MaxPool2d, graph: Graph, spec: ChipSpec) -> bool:
+    """the TPU has no dilated max pooling
+
+    use a larger kernel without dilation, or several pools
+    """
+    return op.dilation == (1, 1) or op.kernel == (1, 1)
+
+
+@requires(MaxPool2d, AvgPool2d)
+def pool_stride_in_range(op: Pool, graph: Graph, spec: ChipSpec) -> bool:
+    """the stride exceeds what the chip can do (15, on the CV182x family 31)
+
+    use two pools with smaller strides
+    """
+    return max(_stride(op)) <= spec.max_stride
+
+
+@requires(AvgPool2d)
+def pads_in_range(op: AvgPool2d, graph: Graph, spec: ChipSpec) -> bool:
+    """the padding exceeds the 15 pixels that the chip can add to an average pool
+
+    use a smaller padding
+    """
+    return max(op.pads) <= spec.max_pad
+
+
+@requires(AvgPool2d)
+def window_fits(op: AvgPool2d, graph: Graph, spec: ChipSpec) -> bool:
+    """a window is larger than half of a lane's memory, and a mean in two steps is not exact
+
+    pool in two layers, e.g. 8x8 before the global pool
+    """
+    return fits_in_lane(op.kernel, spec)

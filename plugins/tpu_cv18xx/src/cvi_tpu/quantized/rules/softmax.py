@@ -1,0 +1,33 @@
+"""Softmax is computed in float by the runtime's CPU function."""
+
+from __future__ import annotations
+
+from cvi.ir import Graph
+from cvi.ops import Softmax
+from cvi_tpu.chip import ChipSpec
+from cvi_tpu.quantized.registry import quantizes, requires
+from cvi_tpu.quantized.rewriter import Rewriter
+
+
+@quantizes(Softmax)
+def softmax(op: Softmax, to: Rewriter) -> None:
+    """The same op on the fp32 form of its operand."""
+    to.define_fp32(op.with_(inputs=(to.fp32(op.inputs[0]),)))
+
+
+@requires(Softmax)
+def not_logarithmic(op: Softmax, graph: Graph, spec: ChipSpec) -> bool:
+    """the runtime has no CPU function for log-softmax
+
+    end the network before it with --outputs; the largest value stays the largest
+    """
+    return not op.log
+
+
+@requires(Softmax)
+def has_cpu_functions(op: Softmax, graph: Graph, spec: ChipSpec) -> bool:
+    """the chip's runtime has no CPU functions, and INT8 has no softmax
+
+    end the network before it with --outputs; the largest value stays the largest
+    """
+    return spec.has_cpu_functions

@@ -1,0 +1,101 @@
+"""Scales and the integers that realise a ratio of scales."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+STEPS = 127
+"""A threshold T is stored as 127: one step is T / 127 (DECISIONS)."""
+
+LARGEST = 2**31 - 1
+"""The largest multiplier of QDM; larger ones act negative (FACTS_TPU 3.3)."""
+
+
+class Rate(NamedTuple):
+    """A ratio as QDM realises it: multiplier * 2^-31 * 2^-shift."""
+
+    multiplier: int
+    shift: int
+
+
+class Gain(NamedTuple):
+    """A ratio that may exceed 1: weight * multiplier * 2^-31 * 2^-shift, weight 1..127."""
+
+    weight: int
+    multiplier: int
+    shift: int
+
+
+def same_scale(a: float, b: float) -> bool:
+    """Whether two scales are one: they may differ by rounding (1 / (1 / s)) only."""
+    return math.isclose(a, b, rel_tol=1e-6)
+
+
+def rate(ratio: float) -> Rate:
+    """The multiplier and shift of a ratio in [0, 1).
+
+    The multiplier has 31 significant bits (it lies in [2^30, 2^31)), fewer for ratios
+    below 2^-32, which turn no 32-bit sum into more than one step.
+    """
+    if not 0 <= ratio < 1:
+        raise ValueError(f"the ratio {ratio} is not in [0, 1)")
+    _, exponent = math.frexp(ratio)
+    shift = min(max(-exponent, 0), 31)
+    multiplier = round(math.ldexp(ratio, 31 + shift))
+    if multiplier > LARGEST and shift > 0:
+        multiplier, shift = round(math.ldexp(ratio, 30 + shift)), shift - 1
+    return Rate(min(multiplier, LARGEST), shift)
+
+
+def gain(ratio: float) -> Gain:
+    """Weight, multiplier and shift of any ratio >= 0.
+
+    The weight is 1, or the smallest power of two above the ratio. From 127 on it is
+    127 with the largest multiplier: every integer but 0 saturates already.
+    """
+    weight = 1
+    while weight <= ratio and weight < 64:
+        weight *= 2
+    if weight <= ratio:
+        weight = STEPS
+    return Gain(weight, *rate(min(ratio / weight, LARGEST / 2**31)))
+
+
+class AddRates(NamedTuple):
+    """Multipliers in [-127, 127], one per operand, and their common shift 0..15."""
+
+    multipliers: tuple[int, ...]
+    shift: int
+
+
+def add_rates(ratios: Sequence[float]) -> AddRates:
+    """8-bit multipliers of a weighted sum, rounded to nearest.
+
+    The shift is the largest at which every |multiplier| is at most 127 and those before
+    the last operand sum to at most 255, so that partial sums fit int16. The error of a
+    multiplier is at most 1/2: below 0.8 % of the largest ratio, unless the sum limit
+    (four operands or more) costs another bit. Ratios must not exceed 127.
+    """
+    for shift in range(15, -1, -1):
+        multipliers = tuple(_nearest(math.ldexp(r, shift)) for r in ratios)
+        fits = max(map(abs, multipliers)) <= STEPS
+        if fits and sum(map(abs, multipliers[:-1])) <= 255:
+            return AddRates(multipliers, shift)
+    raise ValueError(f"ratios {tuple(ratios)} have no 8-bit multipliers")
+
+
+def add_limit(ratios: Sequence[float]) -> float:
+    """By which factor the ratios exceed what `add_rates` can realise; 1 when they do not."""
+    return max(1.0, max(map(abs, ratios)) / 126, sum(map(abs, ratios[:-1])) / 254)
+
+
+def _nearest(value: float) -> int:
+    return math.floor(abs(value) + 0.5) * (1 if value >= 0 else -1)
+
+
+def to_steps(value: float, scale: float) -> int:
+    """A real value in steps of a scale: rounded half away from zero, within int8."""
+    bounded = min(max(value / scale, -128.0), 127.0)
+    return _nearest(bounded)

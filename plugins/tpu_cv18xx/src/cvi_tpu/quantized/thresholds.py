@@ -1,0 +1,103 @@
+"""Which threshold every tensor is quantised with (FACTS_TOOLCHAIN 5.3).
+
+The calibration table says what each tensor needs on its own. Ops that do not rescale
+(data movement, pooling by maximum, clamps) must share one threshold between operand
+and result, and a concatenation is cheapest when its operands have the result's:
+
+1. fixed values: sigmoid, tanh; a clamp at m limits the threshold to m;
+2. backward, from the last op to the first: the only user of a tensor passes its own
+   threshold to it when it is a concatenation or one of `Takes its operand's` below;
+3. forward: those ops take their operand's threshold, whatever step 2 gave them.
+"""
+
+from __future__ import annotations
+
+from cvi.calibrate.table import CalibrationTable
+from cvi.errors import InputError
+from cvi.ir import Graph, Input, Op
+from cvi.ops import Abs, Clip, Concat, LeakyRelu, MaxPool2d, Movement, Relu, Sigmoid, Unary
+
+KEEPS_THRESHOLD = (Movement, MaxPool2d, Relu, LeakyRelu, Clip, Abs)
+"""Ops whose result has its operand's threshold (Concat, a Movement, is treated apart)."""
+
+
+class Thresholds:
+    """The threshold of every tensor of a graph.
+
+    A tensor that the table lacks is an InputError when it is asked for: results of
+    layers that stay in float need none.
+    """
+
+    def __init__(self, graph: Graph, table: CalibrationTable | None) -> None:
+        if table is None:
+            raise InputError(
+                "INT8 needs a calibration table",
+                where=graph.name,
+                fix="make one with `cvi calibrate`",
+            )
+        self.table = table
+        self._values = _initial(graph, table)
+        _backward(graph, self._values)
+        _forward(graph, self._values)
+
+    def __getitem__(self, name: str) -> float:
+        known = self._values.get(name)
+        return self.table.threshold(name) if known is None else known
+
+
+def _initial(graph: Graph, table: CalibrationTable) -> dict[str, float]:
+    values = {}
+    for op in graph.ops:
+        fixed = _fixed(op)
+        value = fixed if fixed is not None else _from_table(op, table)
+        if value is not None:
+            values[op.name] = value
+    return values
+
+
+def _from_table(op: Op, table: CalibrationTable) -> float | None:
+    if op.name not in table:
+        return None
+    value = table.threshold(op.name)
+    limit = upper_bound(op)
+    return value if limit is None else min(value, limit)
+
+
+def _fixed(op: Op) -> float | None:
+    """The threshold that an op has by definition."""
+    if isinstance(op, Sigmoid):
+        return max(abs(op.bias), abs(op.scale + op.bias)) or None
+    return op.fixed_threshold if isinstance(op, Unary) else None
+
+
+def upper_bound(op: Op) -> float | None:
+    """What the absolute value of the result cannot exceed because of a clamp."""
+    if isinstance(op, Clip):
+        limit: float | None = max(abs(op.minimum), abs(op.maximum))
+    elif isinstance(op, Relu):
+        limit = op.maximum
+    else:
+        limit = getattr(op, "relu_max", None)
+    return limit if limit else None
+
+
+def _keeps(op: Op) -> bool:
+    return isinstance(op, KEEPS_THRESHOLD) and not isinstance(op, Concat)
+
+
+def _backward(graph: Graph, values: dict[str, float]) -> None:
+    uses = graph.use_counts()
+    for op in reversed(graph.ops):
+        passes_on = isinstance(op, Concat) or (_keeps(op) and not isinstance(op, Abs))
+        if not passes_on or op.name not in values:
+            continue
+        for name in op.inputs:
+            producer = graph.get(name)
+            if producer and not isinstance(producer, Input) and uses[name] == 1:
+                values[name] = values[op.name]
+
+
+def _forward(graph: Graph, values: dict[str, float]) -> None:
+    for op in graph.ops:
+        if _keeps(op) and op.inputs[0] in values:
+            values[op.name] = values[op.inputs[0]]

@@ -1,0 +1,113 @@
+"""Filters in int8 with one scale per output channel, biases in int32."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cvi.errors import ModelError
+from cvi.ir import Array
+from cvi_tpu.quantized.scales import STEPS, rate
+
+_BLOCK = 1 << 20  # weights in fp64 at a time
+_ACCUMULATOR = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What an Int8Conv2d needs, for weights of any shape [oc, ...].
+
+    bias is None when the layer has none. gains: what is left to multiply each channel
+    with after the convolution; 1 except for channels whose ratio is 1 or more.
+    """
+
+    weight: Array
+    bias: Array | None
+    multiplier: Array
+    shift: Array
+    gains: Array
+
+    @property
+    def exact(self) -> bool:
+        """Whether the convolution alone gives the result."""
+        return bool((self.gains == 1).all())
+
+
+def quantise_filter(
+    weight: Array,
+    bias: Array | None,
+    x_scale: float,
+    y_scale: float,
+    *,
+    where: str,
+    thresholds: Sequence[float] | None = None,
+) -> Filter:
+    """Quantise the real weight[oc, ...] and bias[oc] of a layer.
+
+    A channel's scale is max|W| / 127 (or its given threshold / 127), enlarged where the
+    32-bit accumulator could wrap around: |bias| + 128 * sum|W| stays below 2^31 for
+    every input. Its ratio is scale * x_scale / y_scale. Where that reaches 1, which QDM
+    cannot multiply with, the sums are left in their own unit (nothing is lost: one step
+    of the sum is more than one of the result) and `gains` says what remains.
+    """
+    channels = weight.shape[0]
+    rows = weight.reshape(channels, -1)
+    _check_finite(where, rows, bias)
+    real_bias = np.zeros(channels) if bias is None else bias.astype(np.float64)
+    scales = _scales(rows, real_bias, x_scale, thresholds)
+    units = scales * x_scale
+    ratios = units / y_scale
+    # A ratio of exactly 1 is out of reach too; 2^-30 more is one part in 10^9.
+    gains = np.where(ratios < 1, 1.0, ratios * (1 + 2.0**-30))
+    rates = [rate(r) for r in (ratios / gains).tolist()]
+    quantised = None
+    if bias is not None:
+        steps = np.divide(real_bias, units, out=np.zeros(channels), where=units > 0)
+        quantised = np.rint(steps).astype(np.int32)
+    return Filter(
+        weight=_rounded(rows, scales).reshape(weight.shape),
+        bias=quantised,
+        multiplier=np.array([r.multiplier for r in rates], np.uint32),
+        shift=np.array([r.shift for r in rates], np.uint8),
+        gains=gains,
+    )
+
+
+def _check_finite(where: str, rows: Array, bias: Array | None) -> None:
+    if not np.isfinite(rows).all() or (bias is not None and not np.isfinite(bias).all()):
+        raise ModelError(
+            "a weight or bias is not a finite number",
+            where=where,
+            fix="export the model again from a checkpoint without NaN",
+        )
+
+
+def _scales(rows: Array, bias: Array, x_scale: float, thresholds: Sequence[float] | None) -> Array:
+    """Real value of one weight step per channel; 0 for a channel of nothing but zeros."""
+    given = thresholds is not None and len(thresholds) == len(rows)
+    largest = np.array(thresholds) if given else np.abs(rows).max(axis=1, initial=0)
+    sums = np.abs(rows).sum(axis=1, dtype=np.float64)
+    # Rounding adds at most half a step to each weight, and half to the bias.
+    room = _ACCUMULATOR - 64 * rows.shape[1] - 1
+    needed = (np.abs(bias) / x_scale + 128 * sums) / room
+    return np.asarray(np.maximum(largest.astype(np.float64) / STEPS, needed))
+
+
+def _rounded(rows: Array, scales: Array) -> Array:
+    """rows / scales to the nearest integer within int8, a block of rows at a time."""
+    out = np.zeros(rows.shape, np.int8)
+    step = max(1, _BLOCK // max(1, rows.shape[1]))
+    divisors = np.where(scales > 0, scales, 1.0)[:, None]
+    for first in range(0, len(rows), step):
+        part = slice(first, first + step)
+        out[part] = np.clip(np.rint(rows[part] / divisors[part]), -128, 127)
+    return out
+
+
+def quantise_tensor(values: Array) -> tuple[Array, float]:
+    """A constant operand as int8 with a scale of its own, max|c| / 127 (1 when all zero)."""
+    largest = float(np.abs(values).max(initial=0))
+    scale = largest / STEPS if largest > 0 else 1.0
+    return np.clip(np.rint(values.astype(np.float64) / scale), -128, 127).astype(np.int8), scale
