@@ -12,7 +12,6 @@ import difflib
 import math
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from cvi.errors import InputError
+from cvi.files import atomic_write_bytes
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _BINS = re.compile(r"#\s*histogram number:\s*(\d{1,9})\s*", re.ASCII)
@@ -124,7 +124,7 @@ class CalibrationTable:
 
     def write(self, path: str | Path) -> None:
         """Write the file, whole or not at all."""
-        _write_whole(Path(path), self.text())
+        atomic_write_bytes(path, self.text().encode())
 
     def _header(self) -> Iterator[str]:
         epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
@@ -252,28 +252,3 @@ def _text_of(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise InputError("not a text", where=f"{path}, line {line}", fix=_EXAMPLE) from None
-
-
-def _write_whole(path: Path, text: str) -> None:
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(text.encode())
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(_new_file_mode())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        why = f"cannot write the calibration table: {error.strerror or error}"
-        raise InputError(why, where=str(path), fix="choose a folder you may write to") from None
-
-
-def _new_file_mode() -> int:
-    """What `open` would give a new file."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
