@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from isa_vectors import UNSET_LAYER, WRONG_SIZE, tdma_instructions, tiu_instruction, vectors
 
 from cvi_chip_cv183x.spec import CV183X
 from cvi_tpu.chip import ChipSpec
@@ -15,6 +14,7 @@ from cvi_tpu.isa.hazards import find_races
 from cvi_tpu.isa.instructions import Copy, Engine, Fill, MatMul, MatrixCopy
 from cvi_tpu.isa.layout import Layout
 from cvi_tpu.isa.stream import cmdbuf, parse_cmdbuf
+from isa_vectors import UNSET_LAYER, WRONG_SIZE, tdma_instructions, tiu_instruction, vectors
 
 CHIPS = [CV183X]
 chips = pytest.mark.parametrize("spec", CHIPS, ids=lambda spec: spec.name)

@@ -8,7 +8,7 @@ from typing import Any
 from cvi.errors import CviError, RunnerError, UnsupportedError
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.isa import instructions as isa
-from cvi_tpu.sim import conv, matmul, pool, tdma, tensor
+from cvi_tpu.sim import bf16_products, bf16_tensor, conv, matmul, pool, tdma, tensor
 from cvi_tpu.sim.memory import Dram, LocalMemory
 
 _INTEGER: dict[type[isa.Tiu], Callable[[LocalMemory, Any], None]] = {
@@ -19,6 +19,15 @@ _INTEGER: dict[type[isa.Tiu], Callable[[LocalMemory, Any], None]] = {
     isa.Depthwise: conv.depthwise,
     isa.Pool: pool.pool,
     isa.MatMul: matmul.matmul,
+}
+
+_BF16: dict[type[isa.Tiu], Callable[[LocalMemory, Any], None]] = {
+    isa.Arith: bf16_tensor.arith,
+    isa.Lut: tensor.lut,
+    isa.Conv: bf16_products.conv,
+    isa.Depthwise: bf16_products.depthwise,
+    isa.Pool: bf16_tensor.pool,
+    isa.MatMul: bf16_products.matmul,
 }
 
 _MOVES: dict[type[isa.Tdma], Callable[[LocalMemory, Dram, Any], None]] = {
@@ -52,19 +61,14 @@ class Machine:
         if isinstance(instruction, isa.Tdma):
             _MOVES[type(instruction)](self.memory, self.dram, instruction)
             return
-        if not isinstance(instruction, isa.Tiu):
+        result: Any = getattr(instruction, "result", None)
+        if result is None:
             raise RunnerError("the simulator does not know this instruction")
-        if _is_bf16(instruction):
-            raise UnsupportedError("BF16 arithmetic is not simulated")
-        _INTEGER[type(instruction)](self.memory, instruction)
-
-
-def _is_bf16(instruction: isa.Tiu) -> bool:
-    """Whether the compute engine works in BF16; a table lookup moves bits only."""
-    if isinstance(instruction, isa.Lut):
-        return False
-    result: Any = getattr(instruction, "result", None)
-    return bool(result.bf16)
+        table = _BF16 if result.bf16 else _INTEGER
+        handler = table.get(type(instruction))  # type: ignore[arg-type]
+        if handler is None:
+            raise UnsupportedError("the simulator does not have this instruction in BF16")
+        handler(self.memory, instruction)
 
 
 def _name(instruction: isa.Instruction) -> str:

@@ -15,10 +15,8 @@ from enum import Enum
 from cvi.errors import RunnerError
 from cvi_tpu.isa.codec import Command
 from cvi_tpu.isa.instructions import Engine
+from cvi_tpu.isa.stream import segments
 from cvi_tpu.sim.machine import Machine
-
-LAST_ID = 0xFFFF
-"""After a command with this id both engines count from 1 again."""
 
 
 class Schedule(Enum):
@@ -50,17 +48,6 @@ def ordered(commands: Sequence[Command], schedule: Schedule, *, seed: int = 0) -
     chooser = random.Random(seed)
     for segment in segments(commands):
         yield from _segment(segment, schedule, chooser)
-
-
-def segments(commands: Sequence[Command]) -> Iterator[Sequence[Command]]:
-    """The commands between two restarts of the counters."""
-    start = 0
-    for i, command in enumerate(commands):
-        if command.id == LAST_ID:
-            yield commands[start : i + 1]
-            start = i + 1
-    if start < len(commands):
-        yield commands[start:]
 
 
 def _segment(

@@ -11,7 +11,7 @@ from cvi.ir.types import Array
 from cvi_tpu.isa import operands
 from cvi_tpu.isa.instructions import Copy, Fill, LinearCopy, MatrixCopy, Transpose
 from cvi_tpu.isa.operands import Local, Matrix
-from cvi_tpu.sim import bf16
+from cvi_tpu.sim import bf16, vlc
 from cvi_tpu.sim.memory import Bytes, Dram, LocalMemory, element
 
 Tensor = Local | operands.Dram
@@ -20,7 +20,8 @@ Tensor = Local | operands.Dram
 def copy(memory: LocalMemory, dram: Dram, op: Copy) -> None:
     """Execute a tensor copy, with transposition and conversion of the element type."""
     if op.compressed:
-        raise UnsupportedError("compressed transfers are not simulated")
+        _write(memory, dram, op.target, _unpacked(dram, op, op.target.shape))
+        return
     values = _reordered(_read(memory, dram, op.source, op.transpose), op.transpose)
     if op.lut_index or op.lut_base:
         values = _table_move(values, op.lut_index)
@@ -29,6 +30,19 @@ def copy(memory: LocalMemory, dram: Dram, op: Copy) -> None:
     if values.size != np.prod(op.target.shape, dtype=np.int64):
         raise RunnerError(f"a copy moves {op.source.shape} to {op.target.shape}")
     _write(memory, dram, op.target, values)
+
+
+def _unpacked(dram: Dram, op: Copy | MatrixCopy, shape: tuple[int, ...]) -> Array:
+    """The elements of the compressed stream in DRAM."""
+    source = op.source
+    if not isinstance(source, operands.Dram):
+        raise UnsupportedError("compressing stores are not simulated")
+    count = int(np.prod(shape, dtype=np.int64))
+    head = vlc.header(dram.linear(source.region, source.address, vlc.HEADER_BYTES))
+    if head.bf16 != op.target.bf16:
+        raise RunnerError("a compressed stream has another element type than its target")
+    stream = dram.linear(source.region, source.address, vlc.stream_bytes(head, count))
+    return vlc.decode(stream, count).reshape(shape)
 
 
 def _read(
@@ -47,15 +61,14 @@ def _interleaved(dram: Dram, tensor: operands.Dram) -> Array:
     n, c, h, w = tensor.shape
     sn, _, sh = tensor.strides
     pixels = replace(tensor, shape=(n, h, 1, w * c), strides=(sn, sh, 0))
-    view: Array = dram.view(pixels).reshape(n, h, w, c)
-    return view.transpose(0, 3, 1, 2)
+    return np.transpose(dram.view(pixels).reshape(n, h, w, c), (0, 3, 1, 2))
 
 
 def _reordered(values: Array, transpose: Transpose | None) -> Array:
     if transpose is Transpose.NC:
-        return values.transpose(1, 0, 2, 3)
+        return np.transpose(values, (1, 0, 2, 3))
     if transpose is Transpose.CW:
-        return values.transpose(0, 3, 2, 1)
+        return np.transpose(values, (0, 3, 2, 1))
     return values
 
 
@@ -85,7 +98,7 @@ def _write(memory: LocalMemory, dram: Dram, target: Tensor, values: Array) -> No
     dtype = element(target.signed, target.bf16)
     if values.shape != target.shape:
         values = values.reshape(target.shape)
-    stored = values.view(dtype) if values.dtype.itemsize == dtype.itemsize else values
+    stored = values.view(dtype)
     if isinstance(target, Local):
         memory.write(target.address, target.strides, stored)
     else:
@@ -108,8 +121,11 @@ def fill_constant(memory: LocalMemory, dram: Dram, op: Fill) -> None:
 def matrix_copy(memory: LocalMemory, dram: Dram, op: MatrixCopy) -> None:
     """Execute a matrix copy. Pad columns of the local side are neither read nor written."""
     if op.compressed:
-        raise UnsupportedError("compressed transfers are not simulated")
-    if isinstance(op.target, Matrix) and isinstance(op.source, operands.Dram):
+        if not isinstance(op.target, Matrix):
+            raise UnsupportedError("compressing stores are not simulated")
+        shape = (op.target.rows, op.target.columns)
+        _store_matrix(memory, op.target, _unpacked(dram, op, shape))
+    elif isinstance(op.target, Matrix) and isinstance(op.source, operands.Dram):
         values = _convert(dram.view(op.source)[0, :, 0, :], op)
         _store_matrix(memory, op.target, values.T if op.transposed else values)
     elif isinstance(op.source, Matrix) and isinstance(op.target, operands.Dram):
@@ -153,7 +169,8 @@ def _load_matrix(memory: LocalMemory, matrix: Matrix) -> Array:
 def _store_matrix(memory: LocalMemory, matrix: Matrix, values: Array) -> None:
     dtype = element(matrix.signed, matrix.bf16)
     for columns, tensor in _parts(matrix):
-        part = values[:, columns].astype(dtype, copy=False)
+        part = values[:, columns]
+        part = part.view(dtype) if part.dtype.itemsize == dtype.itemsize else part
         count = (columns.stop - columns.start) // tensor.shape[3]
         pieces = part.reshape(matrix.rows, count, 1, tensor.shape[3])
         if count == tensor.shape[1]:
