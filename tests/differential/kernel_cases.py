@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
@@ -53,12 +54,17 @@ def case_graph(cases: list[Case], *, name: str = "cases") -> tuple[Graph, dict[s
 seeds = st.integers(0, 2**32 - 1)
 
 
+def reaches(length: int, window: int, stride: int, before: int, after: int) -> bool:
+    """Whether any window along a dimension covers a real element."""
+    outputs = (length + before + after - window) // stride + 1
+    starts = (i * stride - before for i in range(outputs))
+    return any(s < length and s + window > 0 for s in starts)
+
+
 @st.composite
 def channels(draw: DrawFn, most: int = 130) -> int:
     """Below, at and above the lane count of 32."""
-    return draw(
-        st.one_of(st.integers(1, 31), st.sampled_from([32, 64, 96]), st.integers(33, most))
-    )
+    return draw(st.one_of(st.integers(1, 31), st.sampled_from([32, 64, 96]), st.integers(33, most)))
 
 
 @st.composite
@@ -105,6 +111,8 @@ def convs(draw: DrawFn) -> Case:
     eh, ew = (kh - 1) * dilation[0] + 1, (kw - 1) * dilation[1] + 1
     h, w = max(h, eh - pads[0] - pads[2], 1), max(w, ew - pads[1] - pads[3], 1)
     stride = draw(st.sampled_from([(1, 1), (1, 1), (2, 2), (3, 1), (1, 4)]))
+    assume(reaches(h, eh, stride[0], pads[0], pads[2]))
+    assume(reaches(w, ew, stride[1], pads[1], pads[3]))
     reach = ic // group * kh * kw
     weight = rng.integers(-127, 128, (oc, ic // group, kh, kw)).astype(np.int8)
     return Case(
@@ -148,6 +156,8 @@ def depthwise(draw: DrawFn) -> Case:
     w = max(w, (k[1] - 1) * dilation[1] + 1 - pads[1] - pads[3], 1)
     weight = rng.integers(-127, 128, (c, 1, *k)).astype(np.int8)
     stride = draw(st.sampled_from([(1, 1), (2, 2), (1, 2)]))
+    assume(reaches(h, (k[0] - 1) * dilation[0] + 1, stride[0], pads[0], pads[2]))
+    assume(reaches(w, (k[1] - 1) * dilation[1] + 1, stride[1], pads[1], pads[3]))
     attributes = {
         "stride": stride, "pads": pads, "dilation": dilation, "group": c,
         "relu": draw(st.booleans()), "fill": draw(st.sampled_from([0, 0, -7])),

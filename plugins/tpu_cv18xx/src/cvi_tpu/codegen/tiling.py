@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cvi.errors import UnsupportedError
 from cvi_tpu.isa.operands import Shape4, ceil_div
 
 
@@ -108,6 +109,10 @@ def split_reaching(axis: Axis, step: int) -> list[Range]:
     if pending and ranges:
         last = ranges.pop()
         ranges.append(Range(last.start, last.size + pending))
+    if not ranges:
+        raise UnsupportedError(
+            "every window lies wholly in padding", fix="the layer is a constant: remove it"
+        )
     return ranges
 
 

@@ -59,13 +59,13 @@ class TiledEltwise(TiledOp):
     def operand(self, index: int, box: Box, at: Mapping[str, int]) -> Local:
         """An operand with the result's shape, repeated where it broadcasts."""
         view = self.operands[index]
-        own = [size if dim > 1 else 1 for size, dim in zip(box.shape, view.shape, strict=True)]
-        own[1] = box.c.size
-        strides = self.local(0, (own[0], own[1], own[2], own[3])).strides
-        n, c, h, w = (
-            stride if d == "c" or dim > 1 else 0
-            for d, stride, dim in zip("nchw", strides, view.shape, strict=True)
-        )
+        repeated = [
+            d != "c" and dim == 1 and size > 1
+            for d, size, dim in zip("nchw", box.shape, view.shape, strict=True)
+        ]
+        n, c, h, w = (1 if r else size for r, size in zip(repeated, box.shape, strict=True))
+        strides = self.local(0, (n, c, h, w)).strides
+        n, c, h, w = (0 if r else stride for r, stride in zip(repeated, strides, strict=True))
         return Local(at[f"in{index}"], box.shape, (n, c, h, w))
 
     def store(self, box: Box) -> Dram:
