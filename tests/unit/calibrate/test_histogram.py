@@ -97,7 +97,7 @@ def test_extremes_and_totals_are_exact(values: list[list[float]], bins: int) -> 
 def test_cumulated_counts_are_off_by_one_cut_bin_at_most() -> None:
     parts = [np.random.default_rng(i).standard_normal(200_000).astype(np.float32) for i in range(3)]
     layer = one_pass(parts)
-    exact, width = two_pass(parts)
+    exact, _ = two_pass(parts)
     found = layer.reduced()
     difference = np.abs(found.cumsum() - exact.cumsum())
     step = 2.0 ** math.frexp(layer.absmax)[1] / (16 * 2048)

@@ -55,10 +55,10 @@ class LayerHistogram:
         self._exponent = exponent
 
     @property
-    def scale(self) -> np.float32:
+    def scale(self) -> float:
         """The power of two that brings |x| to its fine bin, between 2**-113 and 2**121."""
         assert self._exponent is not None
-        return np.float32(math.ldexp(self._size, -self._exponent))
+        return math.ldexp(self._size, -self._exponent)
 
     def count(self, indices: npt.NDArray[np.int32], zeros: int) -> None:
         """Count values by fine bin; `zeros` of those in bin 0 are exact zeros."""
@@ -130,7 +130,7 @@ class Histograms:
     def _count(self, layer: LayerHistogram, chunk: Array) -> None:
         scaled = self._floats[: chunk.size]
         indices = self._indices[: chunk.size]
-        np.multiply(chunk, layer.scale, out=scaled)
+        np.multiply(chunk, np.float32(layer.scale), out=scaled)
         np.abs(scaled, out=scaled)
         np.copyto(indices, scaled, casting="unsafe")
         layer.count(indices, zeros=chunk.size - np.count_nonzero(chunk != 0))
