@@ -14,7 +14,7 @@ from test_sim_tdma import in_window
 from cvi_chip_cv183x.spec import CV183X
 from cvi_tpu.isa.codec import Command
 from cvi_tpu.isa.stream import parse_cmdbuf
-from cvi_tpu.sim import Dram, Machine, Schedule
+from cvi_tpu.sim import Machine, Regions, Schedule
 from cvi_tpu.sim.schedule import ordered
 
 ORDERS = [
@@ -43,7 +43,7 @@ def test_memory_after_a_program(shared: Path, name: str, schedule: Schedule, see
         want = dram.copy()
         want[archive["gmem_out_at"]] = archive["gmem_out"]
         commands = _moved(archive)
-    machine = Machine(CV183X, Dram({0: dram}))
+    machine = Machine(CV183X, Regions({0: dram}))
     for command in ordered(commands, schedule, seed=seed):
         machine.execute(command.instruction)
     np.testing.assert_array_equal(dram, want)

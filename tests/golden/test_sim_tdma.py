@@ -17,7 +17,7 @@ from cvi_chip_cv183x.spec import CV183X
 from cvi_tpu.isa import operands
 from cvi_tpu.isa.codec import decode
 from cvi_tpu.isa.instructions import Engine, Instruction
-from cvi_tpu.sim import Dram, Machine
+from cvi_tpu.sim import Machine, Regions
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "golden"
 
@@ -63,7 +63,7 @@ def test_memories_are_the_vendors(key: str) -> None:
     want_local[at[:, 0], at[:, 1]] = archive[f"{key}_l_to"]
     want_window[archive[f"{key}_g_at"].astype(int)] = archive[f"{key}_g_to"]
 
-    machine = Machine(CV183X, Dram({0: window}))
+    machine = Machine(CV183X, Regions({0: window}))
     machine.memory.bytes[...] = local
     for words in archive[f"{key}_words"]:
         command = decode(Engine.TDMA, words.astype("<u4").tobytes(), CV183X)

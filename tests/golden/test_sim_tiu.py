@@ -15,7 +15,7 @@ from golden_memory import Bytes, generated
 from cvi_chip_cv183x.spec import CV183X
 from cvi_tpu.isa.codec import decode
 from cvi_tpu.isa.instructions import Engine
-from cvi_tpu.sim import Dram, Machine
+from cvi_tpu.sim import Machine, Regions
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "golden"
 
@@ -51,7 +51,7 @@ def test_local_memory_is_the_vendors(key: str) -> None:
     after = before.copy()
     _apply(after, archive[f"{key}_changed_at"], archive[f"{key}_changed_to"])
 
-    machine = Machine(CV183X, Dram({}))
+    machine = Machine(CV183X, Regions({}))
     machine.memory.bytes[...] = before
     words = archive[f"{key}_words"].astype("<u4").tobytes()
     machine.execute(decode(Engine.TIU, words, CV183X).instruction)

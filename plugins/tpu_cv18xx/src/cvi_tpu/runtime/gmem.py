@@ -7,7 +7,7 @@ import numpy as np
 from cvi.errors import ModelError
 from cvi.ir.types import Array
 from cvi_tpu.model.schema import CviModelFile, Program, Tensor, Weight, address_of
-from cvi_tpu.sim.memory import Bytes, Dram
+from cvi_tpu.sim.memory import Bytes, Regions
 
 SHARED, WEIGHT, PRIVATE, FIRST_IO = 0, 1, 2, 3
 LIMIT = 4 << 30
@@ -27,7 +27,7 @@ class Gmem:
         weights = np.frombuffer(model.weights(), np.uint8)
         if weights.size:
             regions[WEIGHT] = weights.copy()
-        self.dram = Dram(regions)
+        self.dram = Regions(regions)
         self._heap: dict[str, Bytes] = {}
         for tensor in program.tensors:
             self._check(tensor)

@@ -5,7 +5,7 @@ agreement means something.
 """
 
 from cvi_tpu.sim.machine import Machine
-from cvi_tpu.sim.memory import Dram, LocalMemory
+from cvi_tpu.sim.memory import LocalMemory, Regions
 from cvi_tpu.sim.schedule import Schedule, execute
 
-__all__ = ["Dram", "LocalMemory", "Machine", "Schedule", "execute"]
+__all__ = ["LocalMemory", "Machine", "Regions", "Schedule", "execute"]

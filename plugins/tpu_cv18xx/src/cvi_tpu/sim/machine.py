@@ -9,7 +9,7 @@ from cvi.errors import CviError, RunnerError, UnsupportedError
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.isa import instructions as isa
 from cvi_tpu.sim import bf16_products, bf16_tensor, conv, matmul, pool, tdma, tensor
-from cvi_tpu.sim.memory import Dram, LocalMemory
+from cvi_tpu.sim.memory import LocalMemory, Regions
 
 _INTEGER: dict[type[isa.Tiu], Callable[[LocalMemory, Any], None]] = {
     isa.Arith: tensor.arith,
@@ -30,7 +30,7 @@ _BF16: dict[type[isa.Tiu], Callable[[LocalMemory, Any], None]] = {
     isa.MatMul: bf16_products.matmul,
 }
 
-_MOVES: dict[type[isa.Tdma], Callable[[LocalMemory, Dram, Any], None]] = {
+_MOVES: dict[type[isa.Tdma], Callable[[LocalMemory, Regions, Any], None]] = {
     isa.Copy: tdma.copy,
     isa.Fill: tdma.fill_constant,
     isa.MatrixCopy: tdma.matrix_copy,
@@ -41,7 +41,7 @@ _MOVES: dict[type[isa.Tdma], Callable[[LocalMemory, Dram, Any], None]] = {
 class Machine:
     """A TPU of the given chip; its local memory starts as zeros."""
 
-    def __init__(self, spec: ChipSpec, dram: Dram) -> None:
+    def __init__(self, spec: ChipSpec, dram: Regions) -> None:
         self.memory = LocalMemory(spec.lanes, spec.lane_bytes, spec.eu_bytes)
         self.dram = dram
 

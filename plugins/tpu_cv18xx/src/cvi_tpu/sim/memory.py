@@ -13,8 +13,7 @@ import numpy.typing as npt
 
 from cvi.errors import RunnerError
 from cvi.ir.types import Array
-from cvi_tpu.isa import operands
-from cvi_tpu.isa.operands import Local, Matrix, Shape4
+from cvi_tpu.isa.operands import Dram, Local, Matrix, Shape4
 
 Bytes = npt.NDArray[np.uint8]
 Piece = tuple[slice, Array]
@@ -172,7 +171,7 @@ def fill(out: Array, pieces: list[Piece]) -> None:
         out[:, channels].reshape(view.shape)[...] = view
 
 
-class Dram:
+class Regions:
     """Memory regions by base register 0..7; several may be the same array."""
 
     def __init__(self, regions: dict[int, Bytes]) -> None:
@@ -189,7 +188,7 @@ class Dram:
             )
         return region
 
-    def view(self, tensor: operands.Dram) -> Array:
+    def view(self, tensor: Dram) -> Array:
         """A view (n, c, h, w) of a tensor; RunnerError when it leaves its region."""
         n, c, h, w = tensor.shape
         sn, sc, sh = tensor.strides

@@ -8,16 +8,15 @@ import numpy as np
 
 from cvi.errors import RunnerError, UnsupportedError
 from cvi.ir.types import Array
-from cvi_tpu.isa import operands
 from cvi_tpu.isa.instructions import Copy, Fill, LinearCopy, MatrixCopy, Transpose
-from cvi_tpu.isa.operands import Local, Matrix
+from cvi_tpu.isa.operands import Dram, Local, Matrix
 from cvi_tpu.sim import bf16, vlc
-from cvi_tpu.sim.memory import Bytes, Dram, LocalMemory, element
+from cvi_tpu.sim.memory import Bytes, LocalMemory, Regions, element
 
-Tensor = Local | operands.Dram
+Tensor = Local | Dram
 
 
-def copy(memory: LocalMemory, dram: Dram, op: Copy) -> None:
+def copy(memory: LocalMemory, dram: Regions, op: Copy) -> None:
     """Execute a tensor copy, with transposition and conversion of the element type."""
     if op.compressed:
         _write(memory, dram, op.target, _unpacked(dram, op, op.target.shape))
@@ -32,10 +31,10 @@ def copy(memory: LocalMemory, dram: Dram, op: Copy) -> None:
     _write(memory, dram, op.target, values)
 
 
-def _unpacked(dram: Dram, op: Copy | MatrixCopy, shape: tuple[int, ...]) -> Array:
+def _unpacked(dram: Regions, op: Copy | MatrixCopy, shape: tuple[int, ...]) -> Array:
     """The elements of the compressed stream in DRAM."""
     source = op.source
-    if not isinstance(source, operands.Dram):
+    if not isinstance(source, Dram):
         raise UnsupportedError("compressing stores are not simulated")
     count = int(np.prod(shape, dtype=np.int64))
     head = vlc.header(dram.linear(source.region, source.address, vlc.HEADER_BYTES))
@@ -46,7 +45,7 @@ def _unpacked(dram: Dram, op: Copy | MatrixCopy, shape: tuple[int, ...]) -> Arra
 
 
 def _read(
-    memory: LocalMemory, dram: Dram, tensor: Tensor, transpose: Transpose | None = None
+    memory: LocalMemory, dram: Regions, tensor: Tensor, transpose: Transpose | None = None
 ) -> Array:
     """The elements (n, c, h, w): a view where one is possible."""
     if isinstance(tensor, Local):
@@ -56,7 +55,7 @@ def _read(
     return dram.view(tensor)
 
 
-def _interleaved(dram: Dram, tensor: operands.Dram) -> Array:
+def _interleaved(dram: Regions, tensor: Dram) -> Array:
     """A tensor whose channels are interleaved: pixels of c bytes, rows of h stride."""
     n, c, h, w = tensor.shape
     sn, _, sh = tensor.strides
@@ -93,7 +92,7 @@ def _table_move(values: Array, index: bool) -> Array:
     return (byte | byte << 8).astype(np.uint16)
 
 
-def _write(memory: LocalMemory, dram: Dram, target: Tensor, values: Array) -> None:
+def _write(memory: LocalMemory, dram: Regions, target: Tensor, values: Array) -> None:
     """Store elements in (n, c, h, w) order, whatever shape `values` has."""
     dtype = element(target.signed, target.bf16)
     if values.shape != target.shape:
@@ -105,7 +104,7 @@ def _write(memory: LocalMemory, dram: Dram, target: Tensor, values: Array) -> No
         dram.view(target)[...] = stored
 
 
-def fill_constant(memory: LocalMemory, dram: Dram, op: Fill) -> None:
+def fill_constant(memory: LocalMemory, dram: Regions, op: Fill) -> None:
     """Execute a fill."""
     target = op.target
     dtype = element(False, target.bf16)
@@ -118,17 +117,17 @@ def fill_constant(memory: LocalMemory, dram: Dram, op: Fill) -> None:
         dram.view(raw)[...] = value
 
 
-def matrix_copy(memory: LocalMemory, dram: Dram, op: MatrixCopy) -> None:
+def matrix_copy(memory: LocalMemory, dram: Regions, op: MatrixCopy) -> None:
     """Execute a matrix copy. Pad columns of the local side are neither read nor written."""
     if op.compressed:
         if not isinstance(op.target, Matrix):
             raise UnsupportedError("compressing stores are not simulated")
         shape = (op.target.rows, op.target.columns)
         _store_matrix(memory, op.target, _unpacked(dram, op, shape))
-    elif isinstance(op.target, Matrix) and isinstance(op.source, operands.Dram):
+    elif isinstance(op.target, Matrix) and isinstance(op.source, Dram):
         values = _convert(dram.view(op.source)[0, :, 0, :], op)
         _store_matrix(memory, op.target, values.T if op.transposed else values)
-    elif isinstance(op.source, Matrix) and isinstance(op.target, operands.Dram):
+    elif isinstance(op.source, Matrix) and isinstance(op.target, Dram):
         rows = _load_matrix(memory, op.source)
         values = _convert(rows, op)
         dtype = element(op.target.signed, op.target.bf16)
@@ -182,15 +181,15 @@ def _store_matrix(memory: LocalMemory, matrix: Matrix, values: Array) -> None:
                 last[...] = pieces[:, 0]
 
 
-def linear_copy(memory: LocalMemory, dram: Dram, op: LinearCopy) -> None:
+def linear_copy(memory: LocalMemory, dram: Regions, op: LinearCopy) -> None:
     """Execute a copy of plain bytes."""
     source = _linear(memory, dram, op.source, op.size)
     target = _linear(memory, dram, op.target, op.size)
     target[...] = source.copy() if np.shares_memory(source, target) else source
 
 
-def _linear(memory: LocalMemory, dram: Dram, side: operands.Dram | int, size: int) -> Bytes:
-    if isinstance(side, operands.Dram):
+def _linear(memory: LocalMemory, dram: Regions, side: Dram | int, size: int) -> Bytes:
+    if isinstance(side, Dram):
         return dram.linear(side.region, side.address, size)
     if side < 0 or side + size > memory.bytes.size:
         raise RunnerError(f"a linear copy uses local bytes {side} to {side + size}")
