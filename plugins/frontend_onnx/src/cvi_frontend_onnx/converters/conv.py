@@ -31,10 +31,11 @@ def conv_transpose(node: Node) -> Value:
     window = Window.read(node, x, weight.shape[2:], transposed=True)
     extra = node.attributes.ints("output_padding", (0,) * len(spatial))
     window.check_length(node, "output_padding", extra)
+    pads, extra = window.transposed_pads(node, spatial, extra)
     op = ops.ConvTranspose2d(
         name=node.layer if x.rank == 4 else node.helper("2d"),
         stride=pair(window.strides),
-        pads=onnx_pads(window.transposed_pads(node, spatial, extra)),
+        pads=onnx_pads(pads),
         dilation=pair(window.dilations),
         output_padding=pair(extra, 0),
         group=node.attributes.integer("group", 1),

@@ -34,6 +34,8 @@ def reduce_(node: Node) -> Value:
     keepdims = node.attributes.flag("keepdims", True)
     if axes is None:
         return x
+    if not x.elements:
+        node.refuse("reduces an empty tensor")
     if x.array is not None and not x.is_float:
         return _fold(node, x.array, axes, keepdims)
     method = _METHODS[node.op_type]

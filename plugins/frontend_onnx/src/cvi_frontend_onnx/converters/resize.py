@@ -80,11 +80,16 @@ def _refuse_options(node: Node) -> None:
 
 
 def _coordinates(node: Node, x: Value, target: _Target, name: str) -> str:
+    exact = all(
+        abs(size - s * n) < 1e-3
+        for size, s, n in zip(target.sizes, target.scales, x.shape[2:], strict=True)
+    )
+    if name == "align_corners" and not exact:
+        node.refuse(
+            "align_corners with a fractional size, which onnx and onnxruntime compute differently"
+        )
     if name in _COORDINATES:
         return name
-    exact = all(
-        size == s * n for size, s, n in zip(target.sizes, target.scales, x.shape[2:], strict=True)
-    )
     if name == "half_pixel_symmetric" and exact:
         return "half_pixel"
     node.refuse(f"the coordinates {name!r} are not supported")

@@ -80,33 +80,35 @@ class Window:
 
     def transposed_pads(
         self, node: Node, spatial: Sequence[int], extra: Sequence[int]
-    ) -> tuple[tuple[int, int], ...]:
-        """Pads of a transposed convolution, from output_shape or auto_pad when given."""
+    ) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...]]:
+        """Pads and output_padding of a transposed convolution.
+
+        output_shape and auto_pad ask for a size: what is too much is cut off as pads, what
+        is missing is added behind as output_padding (as onnxruntime does).
+        """
         wanted = node.attributes.ints("output_shape", ())
         if wanted:
             wanted = wanted[-len(spatial) :]
         elif self.auto_pad.startswith("SAME"):
             wanted = tuple(n * s for n, s in zip(spatial, self.strides, strict=True))
         elif self.auto_pad == "VALID":
-            return ((0, 0),) * len(spatial)
+            return ((0, 0),) * len(spatial), tuple(extra)
         else:
-            return self.pads
+            return self.pads, tuple(extra)
         self.check_length(node, "output_shape", wanted)
-        return tuple(
-            self._transposed_pad(node, i, spatial[i], extra[i], wanted[i])
-            for i in range(len(spatial))
-        )
+        surplus = [
+            (size - 1) * stride + (kernel - 1) * dilation + 1 + more - asked
+            for size, stride, kernel, dilation, more, asked in zip(
+                spatial, self.strides, self.kernel, self.dilations, extra, wanted, strict=True
+            )
+        ]
+        pads = tuple(self._transposed_halves(max(total, 0)) for total in surplus)
+        return pads, tuple(e + max(-s, 0) for e, s in zip(extra, surplus, strict=True))
 
-    def _transposed_pad(
-        self, node: Node, i: int, size: int, extra: int, wanted: int
-    ) -> tuple[int, int]:
-        full = (size - 1) * self.strides[i] + (self.kernel[i] - 1) * self.dilations[i] + 1 + extra
-        if wanted > full:
-            node.refuse(f"the output size {wanted} is larger than the {full} that are computed")
-        total = full - wanted
-        if self.auto_pad == "SAME_UPPER":
-            return total // 2, total - total // 2
-        return total - total // 2, total // 2
+    def _transposed_halves(self, total: int) -> tuple[int, int]:
+        """Cut off before and after; the odd one goes before except for SAME_UPPER."""
+        small, large = total // 2, total - total // 2
+        return (small, large) if self.auto_pad == "SAME_UPPER" else (large, small)
 
 
 def pair(values: Sequence[int], filler: int = 1) -> tuple[int, int]:
