@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from isa_strategies import instructions, kinds
 
 from cvi.errors import CviError
 from cvi_chip_cv183x.spec import CV183X
 from cvi_tpu.isa.codec import decode, encode, engine_of, layout_of
 from cvi_tpu.isa.instructions import Engine, Instruction
+from isa_strategies import instructions, kinds
 
 KINDS = kinds(CV183X)
 IDS = st.integers(1, 0xFFFF)
