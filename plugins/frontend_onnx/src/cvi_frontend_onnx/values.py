@@ -44,7 +44,16 @@ class Value:
         return math.prod(self.shape)
 
     @property
-    def is_float(dtype: np.dtype[Any]) -> bool:
+    def is_float(self) -> bool:
+        return is_float(self.dtype)
+
+    @property
+    def type(self) -> TensorType:
+        """As an operand of an op of the IR: fp32."""
+        return TensorType(self.shape, DType.FP32)
+
+
+def is_float(dtype: np.dtype[Any]) -> bool:
     """Whether an element type is a real number of 16 bits or more, computed in fp32 here."""
     return dtype.kind == "f" or dtype.name == "bfloat16"
 
