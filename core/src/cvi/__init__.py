@@ -1,3 +1,59 @@
-"""cvi: compile neural networks for the TPUs of the CV18xx chips."""
+"""cvi: compile neural networks for the TPUs of the CV18xx chips.
+
+The public functions are imported when they are first used: `import cvi` is cheap.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cvi.flow.api import (
+        Conversion,
+        calibrate_model,
+        compare_files,
+        convert,
+        deploy,
+        load,
+        transform,
+    )
+    from cvi.flow.examine import Examination, Verdict, check, inspect
+    from cvi.flow.images import ImageOptions
+    from cvi.flow.running import run
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Conversion", "Examination", "ImageOptions", "Verdict", "calibrate_model", "check",
+    "compare_files", "convert", "deploy", "inspect", "load", "run", "transform",
+]  # fmt: skip
+
+_HOME = {
+    "Conversion": "cvi.flow.api",
+    "Examination": "cvi.flow.examine",
+    "ImageOptions": "cvi.flow.images",
+    "Verdict": "cvi.flow.examine",
+    "calibrate_model": "cvi.flow.api",
+    "check": "cvi.flow.examine",
+    "compare_files": "cvi.flow.api",
+    "convert": "cvi.flow.api",
+    "deploy": "cvi.flow.api",
+    "inspect": "cvi.flow.examine",
+    "load": "cvi.flow.api",
+    "run": "cvi.flow.running",
+    "transform": "cvi.flow.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'cvi' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

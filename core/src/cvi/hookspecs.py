@@ -78,9 +78,20 @@ class Scheme(Protocol):
     name: str
 
     def quantize(
-        self, graph: Graph, table: CalibrationTable | None, plan: PrecisionPlan, chip: Chip
+        self,
+        graph: Graph,
+        table: CalibrationTable | None,
+        plan: PrecisionPlan,
+        chip: Chip,
+        *,
+        inputs_type: str,
+        outputs_type: str,
     ) -> Graph:
-        """The quantised graph; UnsupportedError names every layer that has no rule."""
+        """The quantised graph; UnsupportedError names every layer that has no rule.
+
+        A layer that stands for a float layer has its name. inputs_type, outputs_type:
+        what the network is fed with and gives, "int8" or "fp32".
+        """
 
     def problems(self, graph: Graph, chip: Chip) -> list[str]:
         """What the scheme or chip cannot do, one line per layer; empty when all is well."""
@@ -101,10 +112,22 @@ class Chip(Protocol):
         """The program file of a quantised graph."""
 
 
-class CompileOptions(Protocol):
-    """What a user may ask of the code generator."""
+@runtime_checkable
+class Describes(Protocol):
+    """A chip that can tell users about a program it made."""
 
-    keep_tensors: bool
+    def describe(self, program: bytes) -> Mapping[str, str]:
+        """Title -> text, e.g. {"memory": "1.2 MiB"}, shown after a conversion."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompileOptions:
+    """What a user may ask of the code generator.
+
+    keep_tensors: every layer stays readable in the program's memory, for debugging.
+    """
+
+    keep_tensors: bool = False
 
 
 @runtime_checkable

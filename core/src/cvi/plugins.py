@@ -232,9 +232,14 @@ def commands() -> dict[str, Command]:
     return _by_name("command")
 
 
-def ops() -> dict[str, type[Any]]:
-    """Op classes of the plugins by name; the call registers them all with the IR."""
-    return _merged("op", ((who, {c.__name__: c for c in got}) for who, got in _results("ops")))
+def load_ops() -> None:
+    """Import the op classes of all plugins, which registers them with the IR.
+
+    A clash of names is found by the IR itself. A plugin that cannot be imported is only
+    a warning: the graph file may not need it.
+    """
+    for _ in _results("ops"):
+        pass
 
 
 def converters(frontend: str) -> dict[str, Any]:

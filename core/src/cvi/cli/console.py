@@ -23,7 +23,7 @@ def report(
     if len(items) > _SHOWN_ITEMS:
         print(f"  … and {len(items) - _SHOWN_ITEMS} more", file=sys.stderr)
     if fix:
-        print(f"  fix: {fix}", file=sys.stderr)
+        print("  fix: " + fix.replace("\n", "\n  "), file=sys.stderr)
 
 
 def _coloured(kind: str) -> str:

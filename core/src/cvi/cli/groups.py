@@ -18,7 +18,9 @@ def grouped(function: Callable[..., R]) -> Callable[..., R]:
     the field's annotation and default; when called, the fields are put together again.
     """
     hints = get_type_hints(function, include_extras=True)
-    groups = {n: t for n, t in hints.items() if n != "return" and dataclasses.is_dataclass(t)}
+    groups: dict[str, Any] = {
+        n: t for n, t in hints.items() if n != "return" and dataclasses.is_dataclass(t)
+    }
     parameters: dict[str, inspect.Parameter] = {}
     for name, parameter in inspect.signature(function).parameters.items():
         group = groups.get(name)
@@ -36,7 +38,7 @@ def grouped(function: Callable[..., R]) -> Callable[..., R]:
 
     call.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
     call.__annotations__ = {n: p.annotation for n, p in parameters.items()}
-    del call.__wrapped__  # type: ignore[attr-defined]
+    del call.__wrapped__
     return call
 
 

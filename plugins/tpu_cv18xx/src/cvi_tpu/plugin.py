@@ -22,12 +22,21 @@ class Int8:
     name = "int8"
 
     def quantize(
-        self, graph: Graph, table: CalibrationTable | None, plan: PrecisionPlan, chip: Chip
+        self,
+        graph: Graph,
+        table: CalibrationTable | None,
+        plan: PrecisionPlan,
+        chip: Chip,
+        *,
+        inputs_type: str = "int8",
+        outputs_type: str = "fp32",
     ) -> Graph:
         """See `cvi.hookspecs.Scheme`."""
         from cvi_tpu.quantized.scheme import Int8Scheme
 
-        return Int8Scheme().quantize(graph, table, plan, chip)
+        return Int8Scheme().quantize(
+            graph, table, plan, chip, inputs_type=inputs_type, outputs_type=outputs_type
+        )
 
     def problems(self, graph: Graph, chip: Chip) -> list[str]:
         """See `cvi.hookspecs.Scheme`."""

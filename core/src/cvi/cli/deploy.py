@@ -1,0 +1,66 @@
+"""`cvi deploy`: from an fp32 IR file and a calibration table to a verified cvimodel."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cvi.cli.groups import grouped
+from cvi.cli.options import (
+    ChipOptions,
+    GraphFile,
+    VerifyOptions,
+    WorkDir,
+    correctness,
+    tolerance,
+)
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+@grouped
+def deploy(
+    model: GraphFile,
+    output: Annotated[
+        str, typer.Option("-o", "--output", "--cvimodel", help="The cvimodel to write.")
+    ],
+    calibration_table: Annotated[str, typer.Option(help="Thresholds of `cvi calibrate`.")],
+    target: ChipOptions,
+    checks: VerifyOptions,
+    least: Annotated[
+        str,
+        typer.Option(
+            "--tolerance",
+            metavar="COS,COR,EUC",
+            help="Least similarity of float and quantised graph.",
+            rich_help_panel="Verification",
+        ),
+    ] = "0.8,0.8,0.3",
+    work_dir: WorkDir = None,
+) -> None:
+    """Quantise, compile and verify an fp32 IR file."""
+    import cvi
+    from cvi.cli.progress import shown
+    from cvi.cli.summary import print_conversion
+
+    with shown() as progress:
+        result = cvi.deploy(
+            model,
+            output,
+            chip=target.chip,
+            calibration_table=calibration_table,
+            quant=target.quant.lower(),
+            images=checks.images,
+            inputs_type=target.inputs_type.lower(),
+            outputs_type=target.outputs_type.lower(),
+            keep_tensors=target.keep_tensors,
+            tolerance=tolerance("--tolerance", least),
+            correctness=correctness(target),
+            excepts=checks.excepted,
+            verify=not checks.no_verify,
+            work_dir=work_dir,
+            progress=progress,
+        )
+    print_conversion(result)

@@ -1,0 +1,306 @@
+"""The public functions: each runs some of the stages on the options it is given.
+
+Paths may be str or Path. All options are keyword-only. Everything a user can get wrong
+raises a `CviError`; most of it before any work is done.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cvi import plugins
+from cvi.compare import Comparison, Tolerance, compare_sets
+from cvi.flow import stages
+from cvi.flow.checks import check_request
+from cvi.flow.images import DataSet, ImageOptions
+from cvi.flow.job import FLOAT_TOLERANCE, QUANTISED_TOLERANCE, Job, Request
+from cvi.flow.progress import Progress, Silent
+from cvi.flow.tensors import read_tensors
+from cvi.hookspecs import CompileOptions, Describes
+from cvi.ir import Graph
+
+if TYPE_CHECKING:
+    from cvi.calibrate.table import CalibrationTable
+
+PathLike = str | os.PathLike[str]
+
+GRAPH_SUFFIX = ".cvi.json"
+PROGRAM_SUFFIX = ".cvimodel"
+
+_TRANSFORM = ("load", "simplify", "evaluate", "verify-float")
+_DEPLOY = ("quantise", "verify-quantised", "compile", "verify-machine", "write")
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """The result of `convert` or `deploy`.
+
+    comparisons: by stage ("verify-float", …), empty when not verified.
+    facts: what the chip says of the program, e.g. its memory need.
+    """
+
+    path: Path
+    size: int
+    graph: Graph
+    quantised: Graph
+    table: CalibrationTable | None
+    comparisons: Mapping[str, Comparison]
+    facts: Mapping[str, str]
+
+
+def convert(
+    model: PathLike,
+    output: PathLike,
+    *,
+    chip: str,
+    quant: str = "int8",
+    weights: PathLike | None = None,
+    model_type: str = "",
+    batch: int | None = None,
+    input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    outputs: Sequence[str] = (),
+    image_options: ImageOptions | None = None,
+    images: Sequence[PathLike] = (),
+    dataset: PathLike | None = None,
+    image_list: PathLike | None = None,
+    input_num: int = 100,
+    method: str = "kld",
+    bins: int = 2048,
+    calibration_table: PathLike | None = None,
+    inputs_type: str = "int8",
+    outputs_type: str = "fp32",
+    keep_tensors: bool = False,
+    tolerance: Tolerance = FLOAT_TOLERANCE,
+    quant_tolerance: Tolerance = QUANTISED_TOLERANCE,
+    correctness: Tolerance | None = None,
+    excepts: Sequence[str] = (),
+    verify: bool = True,
+    work_dir: PathLike | None = None,
+    progress: Progress | None = None,
+) -> Conversion:
+    """From a model file to a verified cvimodel.
+
+    images: one test input, one file per network input. dataset or image_list: images of
+    the calibration, unless a calibration_table is given. tolerance: least similarity of
+    framework and float graph; quant_tolerance: of float and quantised graph; correctness:
+    of quantised graph and program, None for equality. excepts: layers not compared.
+    inputs_type, outputs_type: what the program is fed with and gives, "int8" or "fp32".
+    work_dir: a folder in which the intermediate results are kept.
+    """
+    request = Request(
+        model=Path(model),
+        output=Path(output),
+        weights=_path(weights),
+        model_type=model_type,
+        batch=batch,
+        input_shapes=dict(input_shapes or {}),
+        outputs=tuple(outputs),
+        image_options=image_options or ImageOptions(),
+        images=_paths(images),
+        data=_data(dataset, image_list, input_num),
+        method=method,
+        bins=bins,
+        calibration_table=_path(calibration_table),
+        chip=chip,
+        quant=quant,
+        inputs_type=inputs_type,
+        outputs_type=outputs_type,
+        compile_options=CompileOptions(keep_tensors=keep_tensors),
+        tolerance=tolerance,
+        quant_tolerance=quant_tolerance,
+        correctness=correctness,
+        excepts=tuple(excepts),
+        verify=verify,
+        work_dir=_path(work_dir),
+    )
+    check_request(request, suffix=PROGRAM_SUFFIX, compiles=True, calibrates=False)
+    job = Job(request, progress or Silent())
+    stages.run(job, (*_TRANSFORM, "calibrate", *_DEPLOY))
+    return _conversion(job)
+
+
+def transform(
+    model: PathLike,
+    output: PathLike,
+    *,
+    weights: PathLike | None = None,
+    model_type: str = "",
+    batch: int | None = None,
+    input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    outputs: Sequence[str] = (),
+    image_options: ImageOptions | None = None,
+    images: Sequence[PathLike] = (),
+    tolerance: Tolerance = FLOAT_TOLERANCE,
+    excepts: Sequence[str] = (),
+    verify: bool = True,
+    work_dir: PathLike | None = None,
+    progress: Progress | None = None,
+) -> Graph:
+    """The simplified float graph of a model file, compared with the framework and saved."""
+    from cvi.ir import storage
+
+    request = Request(
+        model=Path(model),
+        output=Path(output),
+        weights=_path(weights),
+        model_type=model_type,
+        batch=batch,
+        input_shapes=dict(input_shapes or {}),
+        outputs=tuple(outputs),
+        image_options=image_options or ImageOptions(),
+        images=_paths(images),
+        tolerance=tolerance,
+        excepts=tuple(excepts),
+        verify=verify,
+        work_dir=_path(work_dir),
+    )
+    check_request(request, suffix=GRAPH_SUFFIX, compiles=False, calibrates=False)
+    job = Job(request, progress or Silent())
+    stages.run(job, _TRANSFORM)
+    storage.save(job.graph, output)
+    return job.graph
+
+
+def calibrate_model(
+    graph: PathLike,
+    output: PathLike,
+    *,
+    dataset: PathLike | None = None,
+    image_list: PathLike | None = None,
+    input_num: int = 100,
+    method: str = "kld",
+    bins: int = 2048,
+    progress: Progress | None = None,
+) -> CalibrationTable:
+    """The thresholds of an fp32 IR file, written as a calibration table."""
+    request = Request(
+        model=Path(graph),
+        output=Path(output),
+        data=_data(dataset, image_list, input_num),
+        method=method,
+        bins=bins,
+        verify=False,
+    )
+    check_request(request, suffix="", compiles=False, calibrates=True)
+    job = Job(request, progress or Silent())
+    stages.run(job, ("load", "calibrate"))
+    assert job.table is not None
+    job.table.write(Path(output))
+    return job.table
+
+
+def deploy(
+    graph: PathLike,
+    output: PathLike,
+    *,
+    chip: str,
+    calibration_table: PathLike,
+    quant: str = "int8",
+    images: Sequence[PathLike] = (),
+    inputs_type: str = "int8",
+    outputs_type: str = "fp32",
+    keep_tensors: bool = False,
+    tolerance: Tolerance = QUANTISED_TOLERANCE,
+    correctness: Tolerance | None = None,
+    excepts: Sequence[str] = (),
+    verify: bool = True,
+    work_dir: PathLike | None = None,
+    progress: Progress | None = None,
+) -> Conversion:
+    """From an fp32 IR file and its calibration table to a verified cvimodel."""
+    request = Request(
+        model=Path(graph),
+        output=Path(output),
+        images=_paths(images),
+        calibration_table=Path(calibration_table),
+        chip=chip,
+        quant=quant,
+        inputs_type=inputs_type,
+        outputs_type=outputs_type,
+        compile_options=CompileOptions(keep_tensors=keep_tensors),
+        quant_tolerance=tolerance,
+        correctness=correctness,
+        excepts=tuple(excepts),
+        verify=verify,
+        work_dir=_path(work_dir),
+    )
+    check_request(request, suffix=PROGRAM_SUFFIX, compiles=True, calibrates=False)
+    job = Job(request, progress or Silent())
+    stages.run(job, ("load", "simplify", "evaluate", "calibrate", *_DEPLOY))
+    return _conversion(job)
+
+
+def load(
+    model: PathLike,
+    *,
+    weights: PathLike | None = None,
+    model_type: str = "",
+    batch: int | None = None,
+    input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    outputs: Sequence[str] = (),
+    simplified: bool = True,
+) -> Graph:
+    """The float graph of a model file or of an IR file; IR files are not changed."""
+    from cvi.ir import storage
+
+    request = Request(
+        model=Path(model),
+        weights=_path(weights),
+        model_type=model_type,
+        batch=batch,
+        input_shapes=dict(input_shapes or {}),
+        outputs=tuple(outputs),
+        verify=False,
+    )
+    check_request(request, suffix="", compiles=False, calibrates=False)
+    job = Job(request)
+    from_file = storage.is_graph_file(request.model)
+    stages.run(job, ("load", "simplify") if simplified and not from_file else ("load",))
+    return job.graph
+
+
+def compare_files(
+    target: PathLike,
+    reference: PathLike,
+    *,
+    tolerance: Tolerance = FLOAT_TOLERANCE,
+    excepts: Sequence[str] = (),
+) -> Comparison:
+    """The similarity of all tensors of two .npz files."""
+    return compare_sets(
+        read_tensors(Path(target)), read_tensors(Path(reference)), tolerance, excepts
+    )
+
+
+def _conversion(job: Job) -> Conversion:
+    assert job.request.output is not None
+    chip = plugins.chip(job.request.chip)
+    facts = chip.describe(job.program) if isinstance(chip, Describes) else {}
+    return Conversion(
+        job.request.output,
+        len(job.program),
+        job.graph,
+        job.quantised,
+        job.table,
+        dict(job.comparisons),
+        facts,
+    )
+
+
+def _path(path: PathLike | None) -> Path | None:
+    return None if path is None else Path(path)
+
+
+def _paths(paths: Sequence[PathLike]) -> tuple[Path, ...]:
+    return tuple(map(Path, paths))
+
+
+def _data(dataset: PathLike | None, image_list: PathLike | None, input_num: int) -> DataSet | None:
+    """The samples of a calibration; a list goes before a folder, as in the guide."""
+    if image_list is not None:
+        return DataSet.of_list(Path(image_list))
+    return None if dataset is None else DataSet.of_folder(Path(dataset), input_num)

@@ -1,0 +1,101 @@
+"""What can be refused before any work is done."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cvi import plugins
+from cvi.errors import InputError
+from cvi.flow.images import no_preprocess, uses_images
+from cvi.flow.job import Request
+from cvi.ir import storage
+
+
+def check_request(request: Request, *, suffix: str, compiles: bool, calibrates: bool) -> None:
+    """Cross-check all options. CviError for the first that cannot lead to a result.
+
+    suffix: what the output's name must end with. compiles: a chip and thresholds are
+    needed. calibrates: only thresholds are made.
+    """
+    _check_file("the model", request.model)
+    _check_output(request.output, suffix)
+    _check_work_dir(request.work_dir)
+    for path in request.images:
+        _check_file("--image", path)
+    if request.calibration_table:
+        _check_file("--calibration-table", request.calibration_table)
+    if compiles:
+        _check_chip(request)
+    if (compiles or calibrates) and not request.calibration_table and request.data is None:
+        raise _no_thresholds(compiles)
+    _check_images(request)
+    if request.verify and not request.images and request.data is None:
+        raise InputError(
+            "there is nothing to verify the result with",
+            where="--image",
+            fix="give an image or a .npz file, or --no-verify to do without",
+        )
+
+
+def _check_file(what: str, path: Path) -> None:
+    if not path.exists():
+        raise InputError("there is no such file", where=f"{what} {path}", fix="check the path")
+    if not path.is_file():
+        raise InputError("is not a file", where=f"{what} {path}", fix="check the path")
+
+
+def _check_output(path: Path | None, suffix: str) -> None:
+    if path is None:
+        return
+    if not path.name.endswith(suffix) or path.name == suffix:
+        stem = path.name.split(".")[0] or "model"
+        raise InputError(
+            f"the output must be named *{suffix}", where=f"-o {path}", fix=f"-o {stem}{suffix}"
+        )
+    if path.is_dir():
+        raise InputError("is a folder", where=f"-o {path}", fix="give a file name")
+    if not path.parent.is_dir():
+        raise InputError("its folder does not exist", where=f"-o {path}", fix="make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError("its folder is not writable", where=f"-o {path}", fix="choose another")
+
+
+def _check_work_dir(folder: Path | None) -> None:
+    if folder is None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot be made: {error.strerror}", where=f"--work-dir {folder}", fix="choose another"
+        ) from None
+
+
+def _check_chip(request: Request) -> None:
+    chip = plugins.chip(request.chip)
+    if request.quant not in chip.schemes:
+        raise InputError(
+            f"{chip.name} does not support {request.quant!r}",
+            where="--quant",
+            fix=f"one of: {', '.join(chip.schemes)}",
+        )
+    plugins.scheme(request.quant)
+    if request.verify:
+        plugins.runner("simulator")
+
+
+def _check_images(request: Request) -> None:
+    """Images need preprocessing options, unless they stand in the IR file."""
+    images = uses_images(request.images) or (request.data is not None and request.data.uses_images)
+    if images and not request.image_options.given and not storage.is_graph_file(request.model):
+        raise no_preprocess()
+
+
+def _no_thresholds(compiles: bool) -> InputError:
+    table = ", or a finished table with --calibration-table FILE" if compiles else ""
+    return InputError(
+        "thresholds are found from images, and there are none",
+        where="--dataset",
+        fix=f"give --dataset FOLDER or --image-list FILE with typical images{table}",
+    )

@@ -1,0 +1,158 @@
+"""Looking into a model before converting it: `inspect` and `check`."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cvi import plugins
+from cvi.errors import InputError
+from cvi.flow.images import is_image_input
+from cvi.ir import Graph, Input, Op
+from cvi.ops import (
+    Add,
+    BatchNorm,
+    Conv2d,
+    ConvTranspose2d,
+    Div,
+    FullyConnected,
+    MatMul,
+    Mul,
+    Scale,
+    Sub,
+)
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What a network consists of.
+
+    ops: how often each kind occurs. parameters: elements of all constants. macs:
+    multiply-accumulates of convolutions and matrix products for one inference.
+    preprocessing: by image input, the formula or what is known of it, and how.
+    """
+
+    name: str
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    ops: Mapping[str, int]
+    parameters: int
+    macs: int
+    preprocessing: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a chip can run a network. problems: one line per layer that it cannot."""
+
+    chip: str
+    quant: str
+    layers: int
+    problems: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        return not self.problems
+
+
+def inspect(
+    model: str | os.PathLike[str],
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    model_type: str = "",
+    batch: int | None = None,
+    input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    outputs: Sequence[str] = (),
+) -> Examination:
+    """Inputs, outputs, layers, parameters and multiply-accumulates of a model.
+
+    Counted before simplification, so that the layers are those of the file.
+    """
+    from cvi.flow.api import load
+
+    graph = load(
+        model,
+        weights=weights,
+        model_type=model_type,
+        batch=batch,
+        input_shapes=input_shapes,
+        outputs=outputs,
+        simplified=False,
+    )
+    layers = [op for op in graph.ops if not isinstance(op, Input)]
+    return Examination(
+        name=graph.name,
+        inputs={op.name: str(op.type) for op in graph.inputs},
+        outputs={name: str(graph.type_of(name)) for name in graph.outputs},
+        ops=dict(Counter(op.kind for op in layers).most_common()),
+        parameters=sum(array.size for array in graph.constants.values()),
+        macs=sum(macs(graph, op) for op in layers),
+        preprocessing={op.name: _preprocessing(graph, op) for op in graph.inputs},
+    )
+
+
+def check(
+    model: str | os.PathLike[str],
+    *,
+    chip: str,
+    quant: str = "int8",
+    weights: str | os.PathLike[str] | None = None,
+    model_type: str = "",
+    batch: int | None = None,
+    input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    outputs: Sequence[str] = (),
+) -> Verdict:
+    """Which layers of a model a chip cannot run in a precision, and why."""
+    from cvi.flow.api import load
+
+    device = plugins.chip(chip)
+    if quant not in device.schemes:
+        raise InputError(
+            f"{chip} does not support {quant!r}",
+            where="--quant",
+            fix=f"one of: {', '.join(device.schemes)}",
+        )
+    scheme = plugins.scheme(quant)
+    graph = load(
+        model,
+        weights=weights,
+        model_type=model_type,
+        batch=batch,
+        input_shapes=input_shapes,
+        outputs=outputs,
+    )
+    layers = sum(not isinstance(op, Input) for op in graph.ops)
+    return Verdict(chip, quant, layers, tuple(scheme.problems(graph, device)))
+
+
+def macs(graph: Graph, op: Op) -> int:
+    """Multiply-accumulates of one layer; 0 for all but convolutions and matrix products."""
+    if isinstance(op, Conv2d):
+        return op.type.elements * math.prod(graph.type_of(op.inputs[1]).shape[1:])
+    if isinstance(op, ConvTranspose2d):
+        read = graph.type_of(op.inputs[0])
+        return read.elements * math.prod(graph.type_of(op.inputs[1]).shape[1:])
+    if isinstance(op, (FullyConnected, MatMul)):
+        return op.type.elements * graph.type_of(op.inputs[0]).shape[-1]
+    return 0
+
+
+def _preprocessing(graph: Graph, op: Input) -> str:
+    """What is known of an input's preprocessing, and how it is known."""
+    if op.preprocess is not None:
+        formula = op.preprocess.formula().replace("\n", "; ")
+        return f"{formula} (stored in the file)"
+    if not is_image_input(op):
+        return "none: not an image"
+    users = [user for user in graph.ops if op.name in user.inputs]
+    if len(users) == 1 and isinstance(users[0], (Add, Sub, Mul, Div, Scale, BatchNorm)):
+        first = users[0]
+        if all(name in graph.constants for name in first.inputs if name and name != op.name):
+            return (
+                "probably raw pixels, --preset zero-255 or none (guessed: the network's first "
+                f"layer {first.name!r} is a {first.kind} with constants, it normalises itself)"
+            )
+    return "unknown: nothing in the file tells; see where the model was trained"

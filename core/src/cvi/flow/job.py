@@ -1,0 +1,81 @@
+"""What a user asks of a conversion, and what the stages have made of it so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cvi.calibrate.table import CalibrationTable
+from cvi.compare import Comparison, Tolerance
+from cvi.flow.images import DataSet, ImageOptions
+from cvi.flow.progress import Progress, Silent
+from cvi.hookspecs import CompileOptions
+from cvi.ir import Array, Graph
+
+FLOAT_TOLERANCE = Tolerance(0.99, 0.99, 0.98)
+QUANTISED_TOLERANCE = Tolerance(0.8, 0.8, 0.3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """The options of a conversion; the public functions document each.
+
+    model: a framework's model file or an fp32 IR file.
+    images: the test input of every comparison; the first of the data set when empty.
+    correctness: None asks for equality of machine and quantised graph.
+    """
+
+    model: Path
+    output: Path | None = None
+    weights: Path | None = None
+    model_type: str = ""
+    batch: int | None = None
+    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
+    image_options: ImageOptions = field(default_factory=ImageOptions)
+    images: tuple[Path, ...] = ()
+    data: DataSet | None = None
+    method: str = "kld"
+    bins: int = 2048
+    calibration_table: Path | None = None
+    chip: str = ""
+    quant: str = "int8"
+    inputs_type: str = "int8"
+    outputs_type: str = "fp32"
+    compile_options: CompileOptions = field(default_factory=CompileOptions)
+    tolerance: Tolerance = FLOAT_TOLERANCE
+    quant_tolerance: Tolerance = QUANTISED_TOLERANCE
+    correctness: Tolerance | None = None
+    excepts: tuple[str, ...] = ()
+    verify: bool = True
+    work_dir: Path | None = None
+
+
+@dataclass
+class Job:
+    """A conversion under way. Each stage reads what earlier ones have set.
+
+    graph: float. values: its layers for the test inputs. quantised_values likewise.
+    """
+
+    request: Request
+    progress: Progress = field(default_factory=Silent)
+    graph: Graph = field(init=False)
+    inputs: dict[str, Array] = field(default_factory=dict)
+    values: dict[str, Array] = field(default_factory=dict)
+    table: CalibrationTable | None = None
+    quantised: Graph = field(init=False)
+    quantised_values: dict[str, Array] = field(default_factory=dict)
+    program: bytes = b""
+    comparisons: dict[str, Comparison] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Prefix of saved artefacts."""
+        return self.graph.name or self.request.model.stem
+
+    def artefact(self, suffix: str) -> Path | None:
+        """Where an artefact `NAME_<suffix>` is kept, None when none are."""
+        folder = self.request.work_dir
+        return folder / f"{self.name}_{suffix}" if folder else None

@@ -1,0 +1,317 @@
+"""The conversion: one tuple of stages, from a model file to a verified cvimodel.
+
+The names stand in the progress bar, the log, the errors and the work folder. A stage
+takes what earlier ones left in the `Job` and adds its own product.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cvi import plugins
+from cvi.compare import compare_sets
+from cvi.errors import CviError, UnsupportedError, VerificationError
+from cvi.flow import images
+from cvi.flow.artefacts import keep_comparison, keep_graph, keep_table
+from cvi.flow.job import Job
+from cvi.flow.real import quantised_input, real_values
+from cvi.hookspecs import Frontend
+from cvi.ir import Array, DType, Graph
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the conversion.
+
+    wanted: whether a job needs it, given what it has so far.
+    """
+
+    name: str
+    title: str
+    apply: Callable[[Job], None]
+    wanted: Callable[[Job], bool] = lambda job: True
+
+
+def load(job: Job) -> None:
+    """The float graph of the model file, with the preprocessing of its image inputs."""
+    from cvi.ir import storage
+
+    request = job.request
+    if storage.is_graph_file(request.model):
+        plugins.load_ops()
+        job.graph = storage.load(request.model)
+        return
+    reader = _frontend(job)
+    graph = reader.load(
+        request.model,
+        weights=request.weights,
+        batch=request.batch,
+        input_shapes=request.input_shapes or None,
+        outputs=request.outputs or None,
+    )
+    needs_images = bool(request.images or request.data)
+    job.graph = images.with_preprocess(graph, request.image_options, needs_images)
+
+
+def simplify(job: Job) -> None:
+    """Fold, fuse and clean; then refuse all that scheme and chip cannot do, at once."""
+    from cvi.passes import simplify
+
+    job.graph = simplify(job.graph)
+    _refuse_unsupported(job)
+    keep_graph(job, job.graph, "fp32.cvi.json")
+
+
+def verify_float(job: Job) -> None:
+    """Every layer that the framework can show, against the framework's own inference."""
+    request = job.request
+    sources = {op.name: op.source for op in job.graph if op.source and op.name in job.values}
+    given = {op.source or op.name: job.inputs[op.name] for op in job.graph.inputs}
+    shown = _frontend(job).reference(
+        request.model, given, weights=request.weights, tensors=list(dict.fromkeys(sources.values()))
+    )
+    reference = {name: shown[source] for name, source in sources.items() if source in shown}
+    _compare(job, "verify-float", {n: job.values[n] for n in reference}, reference)
+
+
+def test_inputs(job: Job) -> None:
+    """The test inputs and every float layer's value for them."""
+    from cvi.calibrate.calibrate import float_layers
+    from cvi.execute import run_float
+
+    job.inputs = images.test_inputs(job.graph, job.request.images, job.request.data)
+    names = float_layers(job.graph)
+    job.values = run_float(job.graph, job.inputs, names, plugins.executors())
+
+
+def calibrate(job: Job) -> None:
+    """Thresholds: from a table, or from the images of the data set."""
+    from cvi.calibrate.calibrate import calibrate, float_layers
+    from cvi.calibrate.table import CalibrationTable
+    from cvi.execute import float_session
+
+    request = job.request
+    if request.calibration_table:
+        job.table = CalibrationTable.read(request.calibration_table)
+        return
+    assert request.data is not None
+    total = len(request.data)
+    job.table = calibrate(
+        job.graph,
+        request.data.samples(job.graph),
+        executor=float_session(job.graph, float_layers(job.graph), plugins.executors()),
+        bins=request.bins,
+        method=request.method,
+        progress=lambda done: job.progress.step(done, total),
+    )
+    keep_table(job, job.table)
+
+
+def quantise(job: Job) -> None:
+    """The quantised graph."""
+    from cvi.precision import PrecisionPlan
+
+    request = job.request
+    chip = plugins.chip(request.chip)
+    scheme = plugins.scheme(request.quant)
+    job.quantised = scheme.quantize(
+        job.graph,
+        job.table,
+        PrecisionPlan(),
+        chip,
+        inputs_type=request.inputs_type,
+        outputs_type=request.outputs_type,
+    )
+    problems = chip.check(job.quantised)
+    if problems:
+        raise UnsupportedError(
+            f"{chip.name} cannot run the quantised network",
+            where=str(request.model),
+            fix=f"`cvi check` tells beforehand what {chip.name} can do",
+            problems=problems,
+        )
+    keep_graph(job, job.quantised, f"{request.quant}.cvi.json")
+
+
+def verify_quantised(job: Job) -> None:
+    """Every quantised layer against the float layer of its name."""
+    from cvi.execute import evaluate
+
+    fed = quantised_inputs(job.quantised, job.inputs)
+    job.quantised_values = evaluate(job.quantised, fed, keep=True)
+    target = real_values(job.quantised, job.quantised_values)
+    names = [name for name in job.values if name in target]
+    _compare(
+        job,
+        "verify-quantised",
+        {name: target[name] for name in names},
+        {name: job.values[name] for name in names},
+    )
+
+
+def compile_program(job: Job) -> None:
+    """The bytes of the program file."""
+    chip = plugins.chip(job.request.chip)
+    job.program = chip.compile(job.quantised, job.request.compile_options)
+
+
+def verify_machine(job: Job) -> None:
+    """The program in the simulator against the quantised graph, every tensor it exposes."""
+    fed = quantised_inputs(job.quantised, job.inputs)
+    with tempfile.TemporaryDirectory(prefix="cvi-") as folder:
+        path = Path(folder) / "program.cvimodel"
+        path.write_bytes(job.program)
+        shown = plugins.runner("simulator").run(path, fed, all_tensors=True)
+    missing = [name for name in job.quantised.outputs if name not in shown]
+    if missing:
+        raise VerificationError("the program does not give this output", where=missing[0])
+    names = [name for name in job.quantised_values if name in shown]
+    if job.request.correctness is None:
+        _require_equal(job, {n: shown[n] for n in names})
+        return
+    real = real_values(job.quantised, {name: shown[name] for name in names})
+    expected = real_values(job.quantised, {n: job.quantised_values[n] for n in names})
+    _compare(job, "verify-machine", real, expected)
+
+
+def write(job: Job) -> None:
+    """The cvimodel appears, whole."""
+    from cvi.files import atomic_write_bytes
+
+    if job.request.output is not None:
+        atomic_write_bytes(job.request.output, job.program)
+
+
+def _verified(job: Job) -> bool:
+    return job.request.verify
+
+
+def _from_framework(job: Job) -> bool:
+    from cvi.ir import storage
+
+    return job.request.verify and not storage.is_graph_file(job.request.model)
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage("load", "read the model", load),
+    Stage("simplify", "simplify the graph", simplify),
+    Stage("evaluate", "run the float graph on the test input", test_inputs, _verified),
+    Stage("verify-float", "compare with the framework", verify_float, _from_framework),
+    Stage("calibrate", "find thresholds", calibrate),
+    Stage("quantise", "quantise", quantise),
+    Stage("verify-quantised", "compare quantised with float", verify_quantised, _verified),
+    Stage("compile", "generate code", compile_program),
+    Stage("verify-machine", "compare the program with the graph", verify_machine, _verified),
+    Stage("write", "write the cvimodel", write),
+)
+
+
+def run(job: Job, names: tuple[str, ...]) -> None:
+    """Run the named stages in their order; an error says in which stage it happened."""
+    for stage in STAGES:
+        if stage.name not in names or not stage.wanted(job):
+            continue
+        job.progress.stage(stage.name, stage.title)
+        try:
+            stage.apply(job)
+        except CviError as error:
+            error.where = f"{stage.name}: {error.where}" if error.where else stage.name
+            raise
+
+
+# -- shared by stages -------------------------------------------------------
+
+
+def _frontend(job: Job) -> Frontend:
+    request = job.request
+    if request.model_type:
+        return plugins.frontend(request.model_type)
+    return plugins.frontend_for(request.model)
+
+
+def _refuse_unsupported(job: Job) -> None:
+    request = job.request
+    if not request.chip:
+        return
+    problems = plugins.scheme(request.quant).problems(job.graph, plugins.chip(request.chip))
+    if problems:
+        count = f"{len(problems)} layers" if len(problems) > 1 else "a layer"
+        raise UnsupportedError(
+            f"{request.chip} cannot run {count} of this network in {request.quant}",
+            where=str(request.model),
+            fix="cut the network before them with --outputs, and compute the rest on the host",
+            problems=problems,
+        )
+
+
+def _compare(
+    job: Job, stage: str, target: Mapping[str, Array], reference: Mapping[str, Array]
+) -> None:
+    request = job.request
+    tolerances = {
+        "verify-float": request.tolerance,
+        "verify-quantised": request.quant_tolerance,
+        "verify-machine": request.correctness,
+    }
+    result = compare_sets(target, reference, tolerances[stage], _present(job, target))
+    job.comparisons[stage] = result
+    keep_comparison(job, stage, result, target, reference)
+    worst = ", ".join(f"{value:.4f}" for value in result.worst)
+    job.progress.note(f"{len(result.rows)} layers, worst cosine, correlation, euclidean: {worst}")
+    result.raise_if_failed(str(request.model))
+
+
+def _present(job: Job, names: Mapping[str, Array]) -> list[str]:
+    return [name for name in job.request.excepts if name in names]
+
+
+def _require_equal(job: Job, shown: Mapping[str, Array]) -> None:
+    """Byte for byte, except for fp32 results of the CPU's own functions."""
+    excepted = set(job.request.excepts)
+    checked = {name: array for name, array in shown.items() if name not in excepted}
+    for name, array in checked.items():
+        expected = job.quantised_values[name]
+        if not same(job.quantised, name, array, expected):
+            raise VerificationError(
+                f"the program gives other values than the quantised graph: "
+                f"{difference(array, expected)}",
+                where=f"layer {name}",
+                fix="this is a bug of cvi: please report it; --correctness 0.99,0.99,0.98 "
+                "accepts similar values",
+            )
+    job.progress.note(f"{len(checked)} tensors of the program are equal")
+
+
+def same(graph: Graph, name: str, array: Array, expected: Array) -> bool:
+    """Equal values; fp32 within one unit in the last place (DECISIONS, CPU functions)."""
+    import numpy as np
+
+    if array.size != expected.size:
+        return False
+    a, b = array.reshape(-1), expected.reshape(-1)
+    if graph.type_of(name).dtype is not DType.FP32:
+        return a.dtype == b.dtype and bool(np.array_equal(a, b))
+    close = np.abs(a - b) <= np.spacing(np.maximum(np.abs(a), np.abs(b)))
+    return bool(np.all(close | (a == b) | (np.isnan(a) & np.isnan(b))))
+
+
+def difference(array: Array, expected: Array) -> str:
+    """Where two arrays differ first, and in how many elements."""
+    import numpy as np
+
+    if array.size != expected.size:
+        return f"shape {list(array.shape)} instead of {list(expected.shape)}"
+    if array.dtype != expected.dtype:
+        return f"type {array.dtype} instead of {expected.dtype}"
+    wrong = np.flatnonzero(array.reshape(-1) != expected.reshape(-1))
+    at = tuple(int(i) for i in np.unravel_index(int(wrong[0]), expected.shape))
+    first = f"{array.reshape(-1)[wrong[0]]} instead of {expected.reshape(-1)[wrong[0]]} at {at}"
+    return f"{len(wrong)} of {array.size} elements differ, the first is {first}"
+
+
+def quantised_inputs(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Float test inputs in the types of a quantised graph's inputs."""
+    return {op.name: quantised_input(op, inputs[op.name]) for op in graph.inputs}
