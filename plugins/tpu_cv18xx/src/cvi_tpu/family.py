@@ -40,6 +40,15 @@ class FamilyChip:
 
         return compile_graph(graph, self.spec, keep_tensors=options.keep_tensors)
 
+    def describe(self, program: bytes) -> dict[str, str]:
+        """The memory that a program needs on the board."""
+        from cvi_tpu.model import read
+        from cvi_tpu.model.summary import memory_need
+
+        need = memory_need(read(program))
+        parts = ", ".join(f"{use} {size / 1024:.0f} KiB" for use, size in need.items())
+        return {"memory": f"{sum(need.values()) / (1 << 20):.2f} MiB ({parts})"}
+
 
 def make_chip(spec: ChipSpec) -> FamilyChip:
     """The chip with these numbers."""
