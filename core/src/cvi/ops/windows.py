@@ -17,6 +17,7 @@ Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]
 
 _COLUMN_BYTES = 8 << 20  # an im2col block of about this size stays near the caches
+_BLOCK_ELEMENTS = 1 << 15
 
 
 def extent(kernel: int, dilation: int) -> int:
@@ -107,18 +108,30 @@ def _convolve_im2col(x: Array, weight: Array, stride: Pair, dilation: Pair, grou
 
 
 def _convolve_depthwise(x: Array, weight: Array, stride: Pair, dilation: Pair, group: int) -> Array:
-    """One multiply-add of whole planes per tap; oc is a multiple of ic."""
+    """One multiply-add per tap over blocks of planes that stay in the cache.
+
+    Every input channel gives oc / ic output channels.
+    """
     oc, _, kh, kw = weight.shape
     view = windows(x, (kh, kw), stride, dilation)
     n, ic, _, _, oh, ow = view.shape
-    out = np.zeros((n, ic, oc // ic, oh, ow), np.result_type(x, weight))
-    kernel = weight.reshape(ic, oc // ic, kh, kw)
-    scratch = np.empty((oc // ic, oh, ow), out.dtype)
+    each = oc // ic
+    kernel = weight.reshape(ic, each, kh, kw, 1, 1)
+    out = np.empty((n, ic, each, oh, ow), np.result_type(x, weight))
+    channels = max(1, _BLOCK_ELEMENTS // (each * oh * ow))
+    scratch = np.empty((min(channels, ic), each, oh, ow), out.dtype)
     for image in range(n):
-        for channel in range(ic):
-            plane = out[image, channel]
-            for ky, kx in taps((kh, kw)):
-                factor = kernel[channel, :, ky, kx, None, None]
-                np.multiply(view[image, channel, ky, kx], factor, out=scratch)
-                plane += scratch
+        for first in range(0, ic, channels):
+            block = slice(first, first + channels)
+            _sum_taps(view[image, block, None], kernel[block], out[image, block], scratch)
     return out.reshape(n, oc, oh, ow)
+
+
+def _sum_taps(view: Array, kernel: Array, out: Array, scratch: Array) -> None:
+    """out[c,m] = sum over taps of view[c,1,tap] * kernel[c,m,tap]."""
+    product = scratch[: len(out)]
+    for tap, (ky, kx) in enumerate(taps((view.shape[2], view.shape[3]))):
+        into = product if tap else out
+        np.multiply(view[:, :, ky, kx], kernel[:, :, ky, kx], out=into)
+        if tap:
+            out += product

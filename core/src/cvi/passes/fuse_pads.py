@@ -99,9 +99,11 @@ def is_non_negative(name: str, graph: Graph) -> bool:
         if op is None:
             if not np.all(graph.constants[current] >= 0):
                 return False
+        elif _clamps_at_zero(op):
+            continue
         elif isinstance(op, (Movement, MaxPool2d, AvgPool2d)) and not _adds_negative(op):
             pending.extend(op.inputs)
-        elif not _clamps_at_zero(op):
+        else:
             return False
     return True
 
