@@ -6,7 +6,9 @@ in 8 to 16 times finer bins over a range that is a power of two and doubles when
 larger value comes; scaling and index are then exact in fp32 and a doubling adds pairs
 of bins. `LayerHistogram.reduced` turns the fine bins into the vendor's: fine bins that
 lie within one coarse bin, 7 to 15 of every 8 to 16, are counted exactly, one that is
-cut by a coarse edge is divided in proportion.
+cut by a coarse edge is divided in proportion. The KLD threshold is then that of two
+passes within one step of 128 bins, except where two candidates' divergences are tied
+within about 1 %: there either may win.
 """
 
 from __future__ import annotations
