@@ -89,8 +89,7 @@ class PluginManager(pluggy.PluginManager):
 
     def discover(self) -> None:
         """Register what core brings, then every entry point; failures are kept in `broken`."""
-        from cvi import __version__
-        from cvi.cli import builtin
+        from cvi import __version__, builtin
 
         core = Plugin("cvi-core:builtin", "cvi-core", __version__)
         self._known[core.name] = core

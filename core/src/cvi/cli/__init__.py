@@ -71,7 +71,7 @@ def _dispatch(words: Sequence[str]) -> int:
 
 def _command(name: str) -> Command:
     """A built-in command without looking at plugins, else a plugin's."""
-    from cvi.cli.builtin import COMMANDS
+    from cvi.builtin import COMMANDS
 
     for command in COMMANDS:
         if command.name == name:
@@ -100,7 +100,7 @@ def _unknown(name: str, known: list[str]) -> CviError:
 def _help() -> int:
     """Print the commands: the built-in ones and those of the plugins, importing neither."""
     from cvi import plugins
-    from cvi.cli.builtin import COMMANDS
+    from cvi.builtin import COMMANDS
 
     known = {command.name: command for command in COMMANDS}
     try:

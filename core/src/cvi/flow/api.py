@@ -16,12 +16,13 @@ from cvi import plugins
 from cvi.compare import Comparison, Tolerance, compare_sets
 from cvi.flow import stages
 from cvi.flow.checks import check_request
-from cvi.flow.images import DataSet, ImageOptions
+from cvi.flow.images import ImageOptions
 from cvi.flow.job import FLOAT_TOLERANCE, QUANTISED_TOLERANCE, Job, Request
 from cvi.flow.progress import Progress, Silent
-from cvi.flow.tensors import read_tensors
 from cvi.hookspecs import CompileOptions, Describes
 from cvi.ir import Graph
+from cvi.preprocess.dataset import Files, find_images, read_image_list, select
+from cvi.preprocess.tensors import load_tensors
 
 if TYPE_CHECKING:
     from cvi.calibrate.table import CalibrationTable
@@ -272,7 +273,7 @@ def compare_files(
 ) -> Comparison:
     """The similarity of all tensors of two .npz files."""
     return compare_sets(
-        read_tensors(Path(target)), read_tensors(Path(reference)), tolerance, excepts
+        load_tensors(Path(target)), load_tensors(Path(reference)), tolerance, excepts
     )
 
 
@@ -299,8 +300,10 @@ def _paths(paths: Sequence[PathLike]) -> tuple[Path, ...]:
     return tuple(map(Path, paths))
 
 
-def _data(dataset: PathLike | None, image_list: PathLike | None, input_num: int) -> DataSet | None:
-    """The samples of a calibration; a list goes before a folder, as in the guide."""
+def _data(
+    dataset: PathLike | None, image_list: PathLike | None, input_num: int
+) -> tuple[Files, ...]:
+    """The samples of a calibration; a list is taken whole and goes before a folder."""
     if image_list is not None:
-        return DataSet.of_list(Path(image_list))
-    return None if dataset is None else DataSet.of_folder(Path(dataset), input_num)
+        return tuple(read_image_list(Path(image_list)))
+    return () if dataset is None else tuple(select(find_images(Path(dataset)), input_num))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cvi import plugins
 from cvi.errors import InputError
-from cvi.flow.images import no_preprocess, uses_images
+from cvi.flow.images import no_preprocess, nothing_to_verify_with, uses_images
 from cvi.flow.job import Request
 from cvi.ir import storage
 
@@ -27,15 +27,11 @@ def check_request(request: Request, *, suffix: str, compiles: bool, calibrates: 
         _check_file("--calibration-table", request.calibration_table)
     if compiles:
         _check_chip(request)
-    if (compiles or calibrates) and not request.calibration_table and request.data is None:
+    if (compiles or calibrates) and not request.calibration_table and not request.data:
         raise _no_thresholds(compiles)
     _check_images(request)
-    if request.verify and not request.images and request.data is None:
-        raise InputError(
-            "there is nothing to verify the result with",
-            where="--image",
-            fix="give an image or a .npz file, or --no-verify to do without",
-        )
+    if request.verify and not request.images and not request.data:
+        raise nothing_to_verify_with()
 
 
 def _check_file(what: str, path: Path) -> None:
@@ -87,8 +83,9 @@ def _check_chip(request: Request) -> None:
 
 def _check_images(request: Request) -> None:
     """Images need preprocessing options, unless they stand in the IR file."""
-    images = uses_images(request.images) or (request.data is not None and request.data.uses_images)
-    if images and not request.image_options.given and not storage.is_graph_file(request.model):
+    if not uses_images([*request.images, *(path for files in request.data for path in files)]):
+        return
+    if not request.image_options.given and not storage.is_graph_file(request.model):
         raise no_preprocess()
 
 

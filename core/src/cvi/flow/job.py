@@ -8,10 +8,11 @@ from pathlib import Path
 
 from cvi.calibrate.table import CalibrationTable
 from cvi.compare import Comparison, Tolerance
-from cvi.flow.images import DataSet, ImageOptions
+from cvi.flow.images import ImageOptions
 from cvi.flow.progress import Progress, Silent
 from cvi.hookspecs import CompileOptions
 from cvi.ir import Array, Graph
+from cvi.preprocess.dataset import Files
 
 FLOAT_TOLERANCE = Tolerance(0.99, 0.99, 0.98)
 QUANTISED_TOLERANCE = Tolerance(0.8, 0.8, 0.3)
@@ -23,6 +24,7 @@ class Request:
 
     model: a framework's model file or an fp32 IR file.
     images: the test input of every comparison; the first of the data set when empty.
+    data: the samples of the calibration, each the files of one inference.
     correctness: None asks for equality of machine and quantised graph.
     """
 
@@ -35,7 +37,7 @@ class Request:
     outputs: tuple[str, ...] = ()
     image_options: ImageOptions = field(default_factory=ImageOptions)
     images: tuple[Path, ...] = ()
-    data: DataSet | None = None
+    data: tuple[Files, ...] = ()
     method: str = "kld"
     bins: int = 2048
     calibration_table: Path | None = None

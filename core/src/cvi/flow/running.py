@@ -8,10 +8,11 @@ from pathlib import Path
 
 from cvi import plugins
 from cvi.errors import InputError
-from cvi.flow import images
 from cvi.flow.real import quantised_input
-from cvi.flow.tensors import TENSOR_SUFFIXES, read_tensors
-from cvi.ir import Array, Graph
+from cvi.ir import Array, DType, Graph, Op
+from cvi.ir.types import TensorType
+from cvi.preprocess.dataset import samples
+from cvi.preprocess.tensors import TENSOR_SUFFIXES, load_tensors
 
 
 def run(
@@ -53,16 +54,32 @@ def _loaded(path: Path) -> Graph:
 def _run_graph(graph: Graph, files: Sequence[Path], all_tensors: bool) -> dict[str, Array]:
     from cvi.execute import evaluate
 
-    fed = images.load_inputs(graph, files)
-    fed = {op.name: quantised_input(op, fed[op.name]) for op in graph.inputs}
-    return evaluate(graph, fed, keep=all_tensors)
+    if _hold_integers(files):
+        stored = next(samples(graph, [tuple(files)]))
+    else:
+        real = next(samples(_with_real_inputs(graph), [tuple(files)]))
+        stored = {op.name: quantised_input(op, real[op.name]) for op in graph.inputs}
+    return evaluate(graph, stored, keep=all_tensors)
+
+
+def _hold_integers(files: Sequence[Path]) -> bool:
+    """Whether the files hold tensors in stored form, not real numbers."""
+    if any(path.suffix.lower() not in TENSOR_SUFFIXES for path in files):
+        return False
+    return all(a.dtype.kind in "iu" for path in files for a in load_tensors(path).values())
+
+
+def _with_real_inputs(graph: Graph) -> Graph:
+    """Only the inputs, as fp32: what images and real tensors are loaded for."""
+    ops = [op.with_(type=TensorType(op.type.shape, DType.FP32)) for op in graph.inputs]
+    return Graph(graph.name, list[Op](ops), tuple(op.name for op in ops))
 
 
 def _program_inputs(files: Sequence[Path], graph: Graph | None) -> dict[str, Array]:
     if graph is not None:
-        return images.load_inputs(graph, files)
+        return next(samples(graph, [tuple(files)]))
     if len(files) == 1 and files[0].suffix.lower() in TENSOR_SUFFIXES:
-        return read_tensors(files[0])
+        return load_tensors(files[0])
     raise InputError(
         "a cvimodel does not say how an image is preprocessed",
         where=", ".join(map(str, files)) or "--input",

@@ -6,6 +6,7 @@ takes what earlier ones left in the `Job` and adds its own product.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -52,8 +53,8 @@ def load(job: Job) -> None:
         input_shapes=request.input_shapes or None,
         outputs=request.outputs or None,
     )
-    needs_images = bool(request.images or request.data)
-    job.graph = images.with_preprocess(graph, request.image_options, needs_images)
+    files = [*request.images, *(path for sample in request.data for path in sample)]
+    job.graph = images.with_preprocess(graph, request.image_options, images.uses_images(files))
 
 
 def simplify(job: Job) -> None:
@@ -92,16 +93,16 @@ def calibrate(job: Job) -> None:
     from cvi.calibrate.calibrate import calibrate, float_layers
     from cvi.calibrate.table import CalibrationTable
     from cvi.execute import float_session
+    from cvi.preprocess.dataset import samples
 
     request = job.request
     if request.calibration_table:
         job.table = CalibrationTable.read(request.calibration_table)
         return
-    assert request.data is not None
-    total = len(request.data)
+    total = math.ceil(len(request.data) / _batch(job.graph))
     job.table = calibrate(
         job.graph,
-        request.data.samples(job.graph),
+        samples(job.graph, request.data),
         executor=float_session(job.graph, float_layers(job.graph), plugins.executors()),
         bins=request.bins,
         method=request.method,
@@ -232,6 +233,10 @@ def _frontend(job: Job) -> Frontend:
     return plugins.frontend_for(request.model)
 
 
+def _batch(graph: Graph) -> int:
+    return max((op.type.shape[0] for op in graph.inputs if op.type.shape), default=1)
+
+
 def _refuse_unsupported(job: Job) -> None:
     request = job.request
     if not request.chip:
@@ -270,8 +275,11 @@ def _present(job: Job, names: Mapping[str, Array]) -> list[str]:
 
 def _require_equal(job: Job, shown: Mapping[str, Array]) -> None:
     """Byte for byte, except for fp32 results of the CPU's own functions."""
-    excepted = set(job.request.excepts)
-    checked = {name: array for name, array in shown.items() if name not in excepted}
+    checked = {name: array for name, array in shown.items() if name not in job.request.excepts}
+    expected_values = {name: job.quantised_values[name] for name in checked}
+    result = compare_sets(checked, expected_values)
+    job.comparisons["verify-machine"] = result
+    keep_comparison(job, "verify-machine", result, checked, expected_values)
     for name, array in checked.items():
         expected = job.quantised_values[name]
         if not same(job.quantised, name, array, expected):

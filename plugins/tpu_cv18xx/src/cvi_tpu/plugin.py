@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from cvi.calibrate.table import CalibrationTable
     from cvi.hookspecs import Chip
-    from cvi.ir import Array, Graph
+    from cvi.ir import Array, Graph, Op
     from cvi.precision import PrecisionPlan
 
 
@@ -63,6 +63,13 @@ class Simulator:
         from cvi_tpu.runtime.runner import run_file
 
         return run_file(path, inputs, program=program, all_tensors=all_tensors, timeout=timeout)
+
+
+@hookimpl
+def cvi_register_ops() -> list[type[Op]]:
+    from cvi_tpu.quantized import ops
+
+    return [getattr(ops, name) for name in ops.__all__ if name not in ("Pads", "Pair")]
 
 
 @hookimpl

@@ -1,13 +1,17 @@
-"""The commands that core brings, registered through the same hook as anybody's.
+"""What core brings, registered through the same hooks as anybody's.
 
-Their modules are imported when a command is invoked: `cvi --help` reads only this page.
+The modules of commands are imported when invoked: `cvi --help` reads only this page.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from cvi.hookspecs import Command, hookimpl
+
+if TYPE_CHECKING:
+    from cvi.ir import Op
 
 COMMANDS = (
     Command("convert", "Convert a model to a verified cvimodel, in one go", "cvi.cli.convert:app"),
@@ -21,6 +25,13 @@ COMMANDS = (
     Command("plugins", "List the installed plugins", "cvi.cli.plugins:app"),
     Command("chips", "List the chips to compile for", "cvi.cli.chips:app"),
 )
+
+
+@hookimpl
+def cvi_register_ops() -> Sequence[type[Op]]:
+    from cvi import ops
+
+    return [getattr(ops, name) for name in ops.__all__]
 
 
 @hookimpl
