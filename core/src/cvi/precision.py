@@ -69,7 +69,13 @@ class PrecisionPlan:
         return cls(default, layers)
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write the mix table: a bare name stands for BF16, as in the vendor's files."""
+        """Write the mix table: a bare name stands for BF16, as in the vendor's files.
+
+        InputError when a layer's name would not be read back.
+        """
+        for name in self.layers:
+            if name.startswith("#") or name.strip() != name or name.splitlines() != [name]:
+                raise InputError("this name does not fit into a mix table", where=repr(name))
         lines = [
             name if mode is Precision.BF16 and not name.split()[1:] else f"{name} {mode}"
             for name, mode in self.layers.items()

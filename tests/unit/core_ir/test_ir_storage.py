@@ -301,7 +301,7 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
 
 
 def test_mutants_give_a_graph_or_one_error(tmp_path, saved):
-    """500 mutants of the two files; those that load evaluate to arrays of the right types."""
+    """500 mutants of the two files: each loads, or is refused with a place and a reason."""
     rng = random.Random(20)
     weights = weights_path(saved)
     originals = {saved: saved.read_bytes(), weights: weights.read_bytes()}

@@ -51,6 +51,13 @@ def test_bf16_layers_are_written_as_bare_names(tmp_path):
     assert (tmp_path / "out").read_text() == "conv\nsum MIX_BF16\n"
 
 
+@pytest.mark.parametrize("name", ["#a", " a", "a\nb", ""])
+def test_names_that_would_not_be_read_back(tmp_path, name):
+    with pytest.raises(InputError, match="does not fit"):
+        PrecisionPlan(INT8, {name: BF16}).write(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_plans_are_immutable():
     plan = PrecisionPlan(INT8, {"conv": BF16})
     with pytest.raises(TypeError):

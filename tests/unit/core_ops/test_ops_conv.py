@@ -45,6 +45,16 @@ def test_conv2d_in_several_column_blocks(monkeypatch):
     np.testing.assert_allclose(evaluate(op, x, w), whole, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("each", [1, 2])
+def test_depthwise_conv2d_in_several_blocks(monkeypatch, each):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 7, 9, 8), np.float32)
+    w = rng.standard_normal((7 * each, 1, 3, 2), np.float32)
+    monkeypatch.setattr(windows_module, "_BLOCK_ELEMENTS", 3 * each * 4 * 7)
+    ours = evaluate(Conv2d(name="y", stride=(2, 1), group=7), x, w)
+    assert_same(ours, run_node("Conv", [x, w], strides=(2, 1), group=7))
+
+
 def test_conv2d_fills_pads_with_pad_value():
     rng = np.random.default_rng(1)
     x = rng.standard_normal((1, 2, 5, 5), np.float32)

@@ -129,6 +129,20 @@ def test_chains_of_reshapes_and_permutes():
     )
 
 
+def test_a_chain_of_slices_is_one():
+    b = Builder()
+    y = b.op(Slice, "s0", b.input(2, 20), starts=(0, 3), sizes=(2, 8), steps=(1, 2))
+    y = b.op(Slice, "s1", y, starts=(1, 1), sizes=(1, 3), steps=(1, 3))
+    becomes(
+        b.done(y),
+        """
+        %x : fp32[2x20] = Input()
+        %s1 : fp32[1x3] = Slice(%x) {starts=(1, 5), sizes=(1, 3), steps=(1, 6)}
+        return %s1
+        """,
+    )
+
+
 def test_reshape_and_permute_there_and_back_cancel():
     b = Builder()
     y = b.op(Reshape, "r1", b.op(Reshape, "r0", b.input(2, 3), shape=(6,)), shape=(2, 3))

@@ -26,6 +26,7 @@ from cvi.passes.fuse_relu import FuseRelu
 from cvi.passes.matmul_to_fc import MatMulToFullyConnected
 from cvi.passes.merge_reshapes import MergeReshapes
 from cvi.passes.merge_scales import MergeScales
+from cvi.passes.merge_slices import MergeSlices
 from cvi.passes.pixel_shuffle import FusePixelShuffle
 from cvi.passes.reduce_to_pool import ReduceToPool
 from cvi.passes.remove_identities import RemoveIdentities
@@ -52,6 +53,7 @@ SIMPLIFY: tuple[Pass, ...] = (
     FoldScales(),
     FusePixelShuffle(),
     MergeReshapes(),
+    MergeSlices(),
     ResizeToUpsample(),
     ReduceToPool(),
     ClipToRelu(),
