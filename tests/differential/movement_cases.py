@@ -23,7 +23,9 @@ def shapes(draw: DrawFn, rank: int | None = None, most: int = 40_000) -> Shape:
     room = most // math.prod(sizes)
     if draw(st.booleans()) and room > 1:
         at = draw(st.integers(0, dims - 1))
-        sizes[at] *= draw(st.sampled_from([f for f in (1, 2, 3, 11, 16, 37, 130, 700) if f <= room]))
+        sizes[at] *= draw(
+            st.sampled_from([f for f in (1, 2, 3, 11, 16, 37, 130, 700) if f <= room])
+        )
     return tuple(sizes)
 
 

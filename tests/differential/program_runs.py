@@ -9,6 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from cvi.execute import evaluate
+from cvi.ir import Array, Graph
 from cvi_chip_cv183x.spec import CV183X
 from cvi_runner_vendor import libraries
 from cvi_runner_vendor.runner import VendorRunner
@@ -16,9 +19,6 @@ from cvi_tpu.codegen.compile import Compiled, compile_with_report
 from cvi_tpu.isa.hazards import find_races
 from cvi_tpu.model import read
 from cvi_tpu.runtime import Runtime
-
-from cvi.execute import evaluate
-from cvi.ir import Array, Graph
 
 needs_vendor = pytest.mark.skipif(
     bool(libraries.missing(libraries.library_folder())),
@@ -48,9 +48,7 @@ def check_program(
     lane_bytes: int | None = None, vendor: bool = False,
 ) -> Compiled:  # fmt: skip
     """Compile, run, and compare every result byte for byte with the ops' own meaning."""
-    compiled = compile_with_report(
-        graph, CV183X, keep_tensors=keep_tensors, lane_bytes=lane_bytes
-    )
+    compiled = compile_with_report(graph, CV183X, keep_tensors=keep_tensors, lane_bytes=lane_bytes)
     for commands in compiled.commands:
         assert not find_races(commands, CV183X)
     run = on_vendor if vendor else on_simulator

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from movement_cases import MOVEMENT, side_by_side
 from program_runs import check_program, needs_vendor
@@ -15,8 +15,9 @@ QUIET = settings(
     derandomize=True,
     deadline=None,
     suppress_health_check=list(HealthCheck),
-    print_blob=False,
+    phases=[Phase.explicit, Phase.generate],
 )
+"""Without shrinking, which would take hours at a process for every attempt."""
 
 
 @needs_vendor

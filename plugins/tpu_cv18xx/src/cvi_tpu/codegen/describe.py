@@ -10,10 +10,16 @@ from cvi_tpu.model import NO_MEMORY, Element, QuantInfo, QuantKind, Tensor, gmem
 
 
 def describe_tensors(graph: Graph, memory: Memory) -> tuple[Tensor, ...]:
-    """One entry for every value of the graph."""
+    """One entry for every value of the graph.
+
+    Inputs and outputs come first: the first tensor of an io region gives its size
+    (FACTS_CVIMODEL 4), and others may lie inside it.
+    """
+    ends = {op.name for op in graph.inputs} | set(graph.outputs)
+    ordered = sorted(graph.ops, key=lambda op: op.name not in ends)
     return tuple(
         _tensor(number, op, memory.views[op.name], op.name in memory.overwritten)
-        for number, op in enumerate(graph.ops)
+        for number, op in enumerate(ordered)
     )
 
 
