@@ -55,7 +55,7 @@ class Value:
 
 def is_float(dtype: np.dtype[Any]) -> bool:
     """Whether an element type is a real number of 16 bits or more, computed in fp32 here."""
-    return dtype.kind == "f" or dtype.name == "bfloat16"
+    return dtype.name in ("float16", "bfloat16", "float32", "float64")
 
 
 def as_fp32(array: Array) -> Array:

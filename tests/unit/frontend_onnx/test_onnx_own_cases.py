@@ -1,0 +1,227 @@
+"""Variants of ops that the node tests do not have: opsets 7 to 12, 1-D, odd operands.
+
+Each case is a one-node model whose result must equal onnxruntime's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx_models import Build, node
+
+from cvi.execute import evaluate
+from cvi.ir import Array
+from cvi_frontend_onnx.frontend import OnnxFrontend
+
+RNG = np.random.default_rng(3)
+
+
+def weights(*shape: int) -> Array:
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+@dataclass
+class Case:
+    """One node. constants: operands after the data, in order ("" for absent ones)."""
+
+    op: str
+    shape: tuple[int, ...]
+    opset: int
+    constants: list[Array | None] = field(default_factory=list)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    outputs: int = 1
+
+    def __str__(self) -> str:
+        marks = "_".join(f"{k}{v}" for k, v in self.attributes.items() if not isinstance(v, bytes))
+        return f"{self.op}-{self.opset}-{'x'.join(map(str, self.shape))}-{marks}"[:80]
+
+
+def ints(*values: int) -> Array:
+    return np.array(values, np.int64)
+
+
+def floats(*values: float) -> Array:
+    return np.array(values, np.float32)
+
+
+def scalar(value: float) -> Array:
+    return np.array(value, np.float32)
+
+
+IMAGE = (1, 3, 9, 8)
+CASES = [
+    # axes as attribute and operand
+    Case("Squeeze", (1, 3, 1, 4), 11, attributes={"axes": [0, -2]}),
+    Case("Squeeze", (1, 3, 1, 4), 13, [ints(2)]),
+    Case("Unsqueeze", (3, 4), 7, attributes={"axes": [0, 3]}),
+    Case("Unsqueeze", (3, 4), 13, [ints(-1, 0)]),
+    # limits as attributes and operands
+    Case("Clip", (2, 5), 7, attributes={"min": -0.5, "max": 0.25}),
+    Case("Clip", (2, 5), 10, attributes={"min": 0.0}),
+    Case("Clip", (2, 5), 11, [None, scalar(0.5)]),
+    Case("Clip", (2, 5), 12, [scalar(-0.5)]),
+    Case("Clip", (2, 5), 13, [scalar(0.5), scalar(-0.5)]),
+    # padding
+    Case("Pad", IMAGE, 7, attributes={"pads": [0, 0, 1, 2, 0, 0, 3, 0], "value": 1.5}),
+    Case("Pad", IMAGE, 10, attributes={"pads": [0, 0, 1, 2, 0, 0, 3, 0], "mode": "reflect"}),
+    Case("Pad", IMAGE, 11, [ints(0, 0, 1, 0, 0, 1, 0, 2), scalar(-2)]),
+    Case("Pad", IMAGE, 13, [ints(0, 0, -1, 0, 0, 0, 2, -3), scalar(4)]),
+    Case("Pad", IMAGE, 18, [ints(1, 2, 3, 4), scalar(0.5), ints(3, -2)]),
+    Case("Pad", IMAGE, 11, [ints(0, 0, 1, 2, 0, 0, 3, 0)], {"mode": "edge"}),
+    # slicing
+    Case("Slice", IMAGE, 7, attributes={"starts": [1, -5], "ends": [3, 100], "axes": [1, 3]}),
+    Case("Slice", IMAGE, 9, attributes={"starts": [0, 1], "ends": [1, -1]}),
+    Case("Slice", IMAGE, 10, [ints(-7, 0), ints(-1, 1000), ints(2, 3), ints(2, 3)]),
+    Case("Slice", IMAGE, 13, [ints(1), ints(2**62), ints(-1)]),
+    Case("Split", (2, 7, 3), 7, attributes={"axis": 1, "split": [2, 4, 1]}, outputs=3),
+    Case("Split", (2, 6, 3), 11, attributes={"axis": -2}, outputs=2),
+    Case("Split", (2, 7, 3), 13, [ints(3, 4)], {"axis": 1}, outputs=2),
+    Case("Split", (2, 7, 3), 18, attributes={"axis": 1, "num_outputs": 3}, outputs=3),
+    Case("Gather", (2, 7, 3), 11, [np.array(4)], {"axis": 1}),
+    Case("Gather", (2, 7, 3), 11, [ints(1, 3, 5)], {"axis": 1}),
+    Case("Gather", (2, 7, 3), 13, [np.array([[-2, -1]])], {"axis": -2}),
+    # softmax before 13 works on two flattened dimensions
+    Case("Softmax", (2, 3, 4), 7),
+    Case("Softmax", (2, 3, 4), 11, attributes={"axis": 0}),
+    Case("Softmax", (2, 3, 1, 1), 11, attributes={"axis": 1}),
+    Case("Softmax", (2, 3, 4), 12, attributes={"axis": -1}),
+    Case("LogSoftmax", (2, 3, 4), 12, attributes={"axis": 1}),
+    Case("Softmax", (2, 3, 4), 13, attributes={"axis": 1}),
+    # normalisation and dropout
+    Case("BatchNormalization", IMAGE, 7,
+         [weights(3), weights(3), weights(3), np.abs(weights(3))], {"epsilon": 0.01}),
+    Case("BatchNormalization", (4, 3), 9,
+         [weights(3), weights(3), weights(3), np.abs(weights(3))]),
+    Case("BatchNormalization", (4, 3, 5), 15,
+         [weights(3), weights(3), weights(3), np.abs(weights(3))]),
+    # reductions
+    Case("ReduceMean", IMAGE, 7, attributes={"axes": [2, -1], "keepdims": 0}),
+    Case("ReduceMax", IMAGE, 11, attributes={"axes": [1]}),
+    Case("ReduceSum", IMAGE, 13, [ints(3, 1)]),
+    Case("ReduceL2", IMAGE, 18, [ints(1)], {"keepdims": 0}),
+    Case("ReduceMean", IMAGE, 17, attributes={"keepdims": 0}),
+    # matrices
+    Case("Gemm", (5, 4), 7, [weights(4, 3), weights(3)], {"alpha": 0.5, "beta": 2.0}),
+    Case("Gemm", (4, 5), 9, [weights(3, 4), weights(5, 1)], {"transA": 1, "transB": 1}),
+    Case("Gemm", (5, 4), 11, [weights(4, 3)]),
+    Case("Gemm", (5, 4), 11, [weights(4, 3), weights(5, 3)], {"beta": 0.5}),
+    Case("Gemm", (5, 4), 13, [weights(4, 3), scalar(0.25)]),
+    Case("MatMul", (2, 5, 4), 9, [weights(4, 3)]),
+    Case("MatMul", (5, 4), 9, [weights(4)]),
+    Case("MatMul", (4,), 9, [weights(4, 3)]),
+    Case("MatMul", (2, 5, 4), 9, [weights(2, 4, 3)]),
+    Case("MatMul", (5, 4), 9, [weights(1, 4, 3)]),
+    # convolutions
+    Case("Conv", IMAGE, 7, [weights(6, 3, 3, 3), weights(6)],
+         {"auto_pad": "SAME_UPPER", "strides": [2, 2]}),
+    Case("Conv", IMAGE, 7, [weights(6, 3, 4, 2)], {"auto_pad": "SAME_LOWER"}),
+    Case("Conv", IMAGE, 11, [weights(6, 1, 3, 3)], {"group": 3, "auto_pad": "VALID"}),
+    Case("Conv", IMAGE, 11, [weights(2, 3, 3, 2)],
+         {"pads": [0, 1, 2, 1], "dilations": [2, 3], "kernel_shape": [3, 2]}),
+    Case("Conv", (2, 3, 11), 11, [weights(4, 3, 3), weights(4)],
+         {"pads": [2, 1], "strides": [2], "dilations": [2]}),
+    Case("ConvTranspose", IMAGE, 7, [weights(3, 2, 3, 3), weights(2)],
+         {"strides": [2, 3], "output_padding": [1, 2], "pads": [1, 0, 1, 2]}),
+    Case("ConvTranspose", IMAGE, 11, [weights(3, 2, 3, 3)],
+         {"strides": [2, 2], "auto_pad": "SAME_UPPER"}),
+    Case("ConvTranspose", IMAGE, 11, [weights(3, 2, 3, 3)],
+         {"strides": [2, 2], "auto_pad": "SAME_LOWER"}),
+    Case("ConvTranspose", IMAGE, 11, [weights(3, 2, 3, 3)],
+         {"strides": [2, 2], "output_shape": [18, 16]}),
+    Case("ConvTranspose", (2, 4, 7), 11, [weights(4, 3, 3)],
+         {"strides": [2], "pads": [1, 0], "group": 2}),
+    # pools
+    Case("MaxPool", IMAGE, 7, attributes={"kernel_shape": [3, 3], "auto_pad": "SAME_UPPER"}),
+    Case("MaxPool", IMAGE, 10, attributes={"kernel_shape": [3, 2], "strides": [2, 2],
+                                           "ceil_mode": 1, "dilations": [2, 1]}),
+    Case("MaxPool", (1, 2, 9), 12, attributes={"kernel_shape": [4], "strides": [3],
+                                               "ceil_mode": 1, "pads": [1, 1]}),
+    Case("AveragePool", IMAGE, 7, attributes={"kernel_shape": [3, 3], "pads": [1, 1, 1, 1],
+                                              "strides": [2, 2], "count_include_pad": 1}),
+    Case("AveragePool", IMAGE, 10, attributes={"kernel_shape": [3, 3], "strides": [2, 2],
+                                               "ceil_mode": 1}),
+    Case("AveragePool", IMAGE, 11, attributes={"kernel_shape": [2, 2], "pads": [0, 0, 1, 1],
+                                               "auto_pad": "NOTSET"}),
+    Case("AveragePool", (1, 2, 9), 11, attributes={"kernel_shape": [2], "strides": [2]}),
+    Case("GlobalAveragePool", (2, 3, 7), 7),
+    Case("GlobalMaxPool", (2, 3, 7, 5), 7),
+    Case("GlobalAveragePool", (2, 3, 4, 5, 6), 7),
+    # resizing
+    Case("Upsample", IMAGE, 7, attributes={"scales": [1.0, 1.0, 2.0, 3.0]}),
+    Case("Upsample", IMAGE, 9, [floats(1, 1, 1.5, 2)], {"mode": "nearest"}),
+    Case("Upsample", IMAGE, 9, [floats(1, 1, 2, 2)], {"mode": "linear"}),
+    Case("Resize", IMAGE, 10, [floats(1, 1, 2, 2)], {"mode": "linear"}),
+    Case("Resize", IMAGE, 10, [floats(1, 1, 0.5, 0.6)]),
+    Case("Resize", IMAGE, 10, [floats(1, 1, 1.7, 1.3)]),
+    *(
+        Case("Resize", IMAGE, 11, [floats(), floats(), ints(1, 3, 13, 20)],
+             {"coordinate_transformation_mode": c, "nearest_mode": n, "mode": "nearest"})
+        for c in ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
+        for n in ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
+    ),
+    *(
+        Case("Resize", IMAGE, 13, [None, floats(1, 1, 2.5, 0.5)],
+             {"coordinate_transformation_mode": c, "mode": "linear"})
+        for c in ("half_pixel", "pytorch_half_pixel", "asymmetric")
+    ),
+    Case("Resize", IMAGE, 11, [floats(), floats(), ints(1, 3, 13, 20)],
+         {"coordinate_transformation_mode": "align_corners", "mode": "linear"}),
+    Case("Resize", IMAGE, 18, [None, None, ints(20, 3)], {"axes": [3, 2], "mode": "linear"}),
+    Case("Resize", IMAGE, 19, [None, floats(2, 2)], {"axes": [2, 3]}),
+    # element-wise
+    Case("PRelu", IMAGE, 7, [weights(3, 1, 1)]),
+    Case("PRelu", IMAGE, 9, [weights(1)]),
+    Case("PRelu", IMAGE, 9, [weights(8)]),
+    Case("Pow", (2, 3), 7, [scalar(2)]),
+    Case("Sub", IMAGE, 7, [weights(3, 1, 1)]),
+    Case("Div", IMAGE, 7, [weights(8) + 3]),
+    Case("Max", IMAGE, 8, [scalar(0.1), weights(8)]),
+    Case("Sum", IMAGE, 8, [weights(1, 3, 1, 1), weights(8)]),
+    Case("Mean", IMAGE, 8, [weights(1, 3, 1, 1), weights(8)]),
+    Case("Selu", IMAGE, 7, attributes={"alpha": 1.2}),
+    Case("HardSigmoid", IMAGE, 7, attributes={"alpha": 0.3}),
+    # shapes
+    Case("Flatten", (2, 3, 4), 7, attributes={"axis": 0}),
+    Case("Flatten", (2, 3, 4), 11, attributes={"axis": -1}),
+    Case("Reshape", (2, 3, 4), 7, [ints(0, -1)]),
+    Case("Reshape", (2, 3, 4), 13, [ints(4, 0, -1)]),
+    Case("Transpose", (2, 3, 4), 7),
+    Case("Tile", (2, 3), 7, [ints(2, 3)]),
+    Case("Expand", (3, 1), 8, [ints(2, 1, 4)]),
+    Case("DepthToSpace", (1, 8, 2, 3), 7, attributes={"blocksize": 2}),
+    Case("DepthToSpace", (1, 8, 2, 3), 11, attributes={"blocksize": 2, "mode": "CRD"}),
+    Case("SpaceToDepth", (1, 2, 4, 6), 7, attributes={"blocksize": 2}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_case(case: Case, build: Build) -> None:
+    path = build_case(case, build)
+    x = weights(*case.shape)
+    graph = OnnxFrontend().load(path)
+    got = evaluate(graph, {"x": x})
+    sources = {graph[name].source: name for name in graph.outputs}
+    want = OnnxFrontend().reference(path, {"x": x}, tensors=list(sources))
+    assert len(sources) == case.outputs
+    for tensor, layer in sources.items():
+        assert got[layer].shape == want[tensor].shape
+        np.testing.assert_allclose(got[layer], want[tensor], rtol=1e-4, atol=1e-5)
+
+
+def build_case(case: Case, build: Build) -> Path:
+    names = [f"c{i}" if c is not None else "" for i, c in enumerate(case.constants)]
+    constants = {n: c for n, c in zip(names, case.constants, strict=True) if c is not None}
+    outputs = [f"y{i}" for i in range(case.outputs)]
+    one = node(case.op, ["x", *names], outputs, **case.attributes)
+    return build([one], {"x": case.shape}, outputs, constants, opset=case.opset)
+
+
+def test_every_old_opset_is_read(build: Build) -> None:
+    for opset in range(7, 29):
+        relu = [node("Relu", ["x"], ["y"])]
+        graph = OnnxFrontend().load(build(relu, {"x": (1, 2)}, ["y"], opset=opset))
+        assert [op.kind for op in graph] == ["Input", "Relu"]
