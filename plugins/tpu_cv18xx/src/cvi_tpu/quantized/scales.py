@@ -9,6 +9,9 @@ from typing import NamedTuple
 STEPS = 127
 """A threshold T is stored as 127: one step is T / 127 (DECISIONS)."""
 
+MOST_TERMS = 64
+"""Operands of one sum: their multipliers add up to at most 255 and should not be tiny."""
+
 LARGEST = 2**31 - 1
 """The largest multiplier of QDM; larger ones act negative (FACTS_TPU 3.3)."""
 
@@ -50,16 +53,14 @@ def rate(ratio: float) -> Rate:
 
 
 def gain(ratio: float) -> Gain:
-    """Weight, multiplier and shift of any ratio >= 0.
+    """Weight, multiplier and shift of any ratio >= 0, for integers of few bits.
 
-    The weight is 1, or the smallest power of two above the ratio. From 127 on it is
-    127 with the largest multiplier: every integer but 0 saturates already.
+    QDM rounds twice, and its first rounding is at 2^shift of a step: it must not be a
+    coarse one. The weight 64 puts it six bits below the result. From a ratio of 64 on
+    the weight is 127, from 127 on with the largest multiplier: every integer but 0
+    saturates already.
     """
-    weight = 1
-    while weight <= ratio and weight < 64:
-        weight *= 2
-    if weight <= ratio:
-        weight = STEPS
+    weight = 64 if ratio < 64 else STEPS
     return Gain(weight, *rate(min(ratio / weight, LARGEST / 2**31)))
 
 
@@ -87,8 +88,12 @@ def add_rates(ratios: Sequence[float]) -> AddRates:
 
 
 def add_limit(ratios: Sequence[float]) -> float:
-    """By which factor the ratios exceed what `add_rates` can realise; 1 when they do not."""
-    return max(1.0, max(map(abs, ratios)) / 126, sum(map(abs, ratios[:-1])) / 254)
+    """By which factor the ratios exceed what `add_rates` can realise; 1 when they do not.
+
+    Each multiplier may round up by 1/2.
+    """
+    room = 255 - len(ratios) / 2
+    return max(1.0, max(map(abs, ratios)) / 126, sum(map(abs, ratios[:-1])) / room)
 
 
 def _nearest(value: float) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from cvi.ir import Array, Graph, Op
 from cvi.ops import Conv2d, Permute, Slice
+from cvi.ops.windows import extent
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.ops import Pair
 from cvi_tpu.quantized.registry import quantizes, requires
 from cvi_tpu.quantized.rewriter import Chain, Rewriter
-from cvi_tpu.quantized.rules.filters import Window, convolve
+from cvi_tpu.quantized.rules.filters import Window, convolve, least_stride
 
 
 def constants_of(op: Op, to: Rewriter) -> tuple[Array, Array | None]:
@@ -58,11 +59,12 @@ def patches_to_channels(chain: Chain, size: Pair) -> None:
 
 
 def _stride(op: Conv2d, graph: Graph) -> Pair:
-    """The stride, 1 along an axis with a single result pixel."""
-    rows, columns = (
-        1 if size == 1 else step for size, step in zip(op.type.shape[2:], op.stride, strict=True)
+    x, kernel = (graph.type_of(name).shape for name in op.inputs[:2])
+    room = tuple(
+        x[2 + i] + op.pads[i] + op.pads[2 + i] - extent(kernel[2 + i], op.dilation[i])
+        for i in (0, 1)
     )
-    return rows, columns
+    return least_stride(op.stride, (room[0], room[1]))
 
 
 @requires(Conv2d)

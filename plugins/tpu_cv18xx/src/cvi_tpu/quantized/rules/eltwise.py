@@ -14,7 +14,7 @@ from cvi_tpu.quantized.ops import Int8Add, Int8Clip, Int8Lut, Int8Max, Int8Min, 
 from cvi_tpu.quantized.registry import quantizes, requires
 from cvi_tpu.quantized.rewriter import Chain, Operand, Rewriter
 from cvi_tpu.quantized.rules.activation import table_of
-from cvi_tpu.quantized.scales import STEPS, add_limit, add_rates, rate
+from cvi_tpu.quantized.scales import MOST_TERMS, STEPS, add_limit, add_rates, rate
 
 
 def _operands(op: Eltwise, to: Rewriter) -> list[Operand]:
@@ -53,6 +53,15 @@ def weighted_sum(op: Add | Sub, to: Rewriter) -> None:
     chain.rescale(y_scale * limit, y_scale)
     chain.clamp(op.relu_max, y_scale)
     chain.close()
+
+
+@requires(Add)
+def few_enough_terms(op: Add, graph: Graph, spec: ChipSpec) -> bool:
+    """a sum of more than 64 tensors leaves too few bits for each in the accumulator
+
+    sum them in several layers
+    """
+    return len(op.inputs) <= MOST_TERMS
 
 
 @quantizes(Mul)

@@ -26,6 +26,15 @@ class Window:
     pad_value: float = 0.0
 
 
+def least_stride(stride: Pair, room: Pair) -> Pair:
+    """The smallest stride with the same result. room: by how many pixels the window can
+    move along each axis; a window that makes no step has any stride beyond that."""
+    rows, columns = (
+        step if step <= space else space + 1 for step, space in zip(stride, room, strict=True)
+    )
+    return rows, columns
+
+
 def filter_of(to: Rewriter, layer: Op, x: Operand, weight: Array, bias: Array | None) -> Filter:
     """Quantise weight[oc, ...] and bias[oc] for a layer that reads x."""
     return quantise_filter(
@@ -83,7 +92,7 @@ def _int8_conv(
 def _channel_gains(chain: Chain, gains: Array, y_scale: float) -> Int8Conv2d:
     """Multiply every channel by its gain: a depthwise convolution of one pixel.
 
-    A channel with gain 1 passes unchanged (weight 2, ratio 1/2).
+    A channel with gain 1 passes unchanged (weight 64, ratio 1/64).
     """
     rates = [gain(g) for g in gains.tolist()]
     kernel = Filter(

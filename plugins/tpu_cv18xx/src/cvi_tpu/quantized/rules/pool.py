@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cvi.ir import Graph
+from cvi.ir import Graph, Shape
 from cvi.ops import AvgPool2d, MaxPool2d, Pad
+from cvi.ops.windows import extent
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.ops import Int8AvgPool2d, Int8MaxPool2d, Pads, Pair
 from cvi_tpu.quantized.registry import quantizes, requires
 from cvi_tpu.quantized.rewriter import Chain, Rewriter
+from cvi_tpu.quantized.rules.filters import least_stride
 from cvi_tpu.quantized.scales import gain
 
 Pool = AvgPool2d | MaxPool2d
@@ -23,7 +25,7 @@ def max_pool(op: MaxPool2d, to: Rewriter) -> None:
     x = to.int8(op.inputs[0])
     chain = Chain(to, op, x)
     pads = _pads_that_fit(chain, op.pads, to.spec, -128 * x.scale)
-    (kh, kw), (sh, sw) = op.kernel, _stride(op)
+    (kh, kw), (sh, sw) = op.kernel, _stride(op, x.shape)
     whole = Int8MaxPool2d(
         name="", inputs=("",), out_scale=x.scale, kernel=op.kernel, stride=(sh, sw), pads=pads
     )
@@ -49,7 +51,7 @@ def avg_pool(op: AvgPool2d, to: Rewriter) -> None:
         source=op.source,
         out_scale=y_scale,
         kernel=op.kernel,
-        stride=_stride(op),
+        stride=_stride(op, x.shape),
         pads=op.pads,
         ceil_pads=op.ceil_pads,
         count_include_pad=op.count_include_pad,
@@ -69,12 +71,16 @@ def fits_in_lane(kernel: Pair, spec: ChipSpec) -> bool:
     return kernel[0] * kernel[1] <= spec.lane_bytes // 2
 
 
-def _stride(op: Pool) -> Pair:
-    """The stride, 1 along an axis with a single result pixel."""
-    rows, columns = (
-        1 if size == 1 else step for size, step in zip(op.type.shape[2:], op.stride, strict=True)
+def _stride(op: Pool, x: Shape) -> Pair:
+    room = tuple(
+        x[2 + i] + op.pads[i] + op.pads[2 + i] - extent(op.kernel[i], _dilation(op)[i])
+        for i in (0, 1)
     )
-    return rows, columns
+    return least_stride(op.stride, (room[0], room[1]))
+
+
+def _dilation(op: Pool) -> Pair:
+    return op.dilation if isinstance(op, MaxPool2d) else (1, 1)
 
 
 def _pads_that_fit(chain: Chain, pads: Pads, spec: ChipSpec, value: float) -> Pads:
@@ -104,7 +110,7 @@ def pool_stride_in_range(op: Pool, graph: Graph, spec: ChipSpec) -> bool:
 
     use two pools with smaller strides
     """
-    return max(_stride(op)) <= spec.max_stride
+    return max(_stride(op, graph.type_of(op.inputs[0]).shape)) <= spec.max_stride
 
 
 @requires(AvgPool2d)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from cvi.ir import Graph
 from cvi.ops import Softmax
 from cvi_tpu.chip import ChipSpec
+from cvi_tpu.quantized.ops import CpuSoftmax
 from cvi_tpu.quantized.registry import quantizes, requires
 from cvi_tpu.quantized.rewriter import Rewriter
 
 
 @quantizes(Softmax)
 def softmax(op: Softmax, to: Rewriter) -> None:
-    """The same op on the fp32 form of its operand."""
-    to.define_fp32(op.with_(inputs=(to.fp32(op.inputs[0]),)))
+    """The CPU's function on the fp32 form of the operand."""
+    source = (to.fp32(op.inputs[0]),)
+    to.define_fp32(CpuSoftmax(name=op.name, inputs=source, axis=op.axis, source=op.source))
 
 
 @requires(Softmax)

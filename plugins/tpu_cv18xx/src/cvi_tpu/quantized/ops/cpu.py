@@ -1,0 +1,26 @@
+"""Float ops as the runtime's CPU functions compute them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cvi.ir import Array
+from cvi.ops import Softmax
+
+
+@dataclass(frozen=True, kw_only=True)
+class CpuSoftmax(Softmax):
+    """Softmax by the runtime: exponentials in double precision rounded to fp32, an fp32 sum
+    taken one element after the other, an fp32 division (DECISIONS, CPU softmax)."""
+
+    def evaluate(self, *inputs: Array | None) -> Array:
+        (x,) = inputs
+        assert x is not None
+        rows = np.moveaxis(x, self.axis, 0)
+        exponentials = np.exp(np.float64(rows - rows.max(axis=0))).astype(np.float32)
+        total = np.zeros(exponentials.shape[1:], np.float32)
+        for one in exponentials:
+            total = total + one
+        return np.ascontiguousarray(np.moveaxis(exponentials / total, 0, self.axis))
