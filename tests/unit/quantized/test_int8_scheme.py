@@ -505,7 +505,7 @@ AFTER = """graph net
   %c : int8[1x2x8x8]*0.0314961 = Int8Conv2d(%x, @c_weight, none, @c_multiplier, @c_shift) \
 {out_scale=0.031496062992125984, relu=True}
   %c_dequant : fp32[1x2x8x8] = Dequantize(%c) {scale=0.031496062992125984}
-  %s : fp32[1x2x8x8] = Softmax(%c_dequant) {axis=1}
+  %s : fp32[1x2x8x8] = CpuSoftmax(%c_dequant) {axis=1}
   %t : fp32[1x128] = Reshape(%s) {shape=(1, 128)}
   %x_dequant : fp32[1x4x8x8] = Dequantize(%x) {scale=0.007874015748031496}
   return %t, %c_dequant, %x_dequant
@@ -540,7 +540,7 @@ def test_int8_outputs_and_float_inputs() -> None:
     table = table_of({"x": 1.0, "c": 4.0, "s": 1.0, "t": 1.0})
     quantised = quantise(graph, table, inputs_type="fp32", outputs_type="int8")
     assert kinds(quantised) == [
-        "Input", "Quantize", "Int8Conv2d", "Dequantize", "Softmax", "Reshape", "Quantize",
+        "Input", "Quantize", "Int8Conv2d", "Dequantize", "CpuSoftmax", "Reshape", "Quantize",
     ]  # fmt: skip
     assert quantised.inputs[0].type.dtype is DType.FP32
     assert quantised.outputs == ("t_quant_i8", "c", "x_quant_i8")

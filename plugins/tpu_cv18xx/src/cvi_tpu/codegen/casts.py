@@ -11,9 +11,9 @@ from math import prod
 import numpy as np
 
 from cvi.ir import Graph, Op
-from cvi.ops import Concat, Pad, Reshape, Softmax
+from cvi.ops import Concat, Pad, Reshape
 from cvi.ops.movement import Movement, stored_value
-from cvi_tpu.quantized.ops import Dequantize, Quantize
+from cvi_tpu.quantized.ops import CpuSoftmax, Dequantize, Quantize
 
 FILE_DIMS = 4
 """Dimensions of a tensor that the runtime looks at (FACTS_CVIMODEL 5)."""
@@ -43,13 +43,15 @@ def _reshaped_softmax(graph: Graph) -> Graph:
     """Softmax over a tensor of more than four dims becomes one over (outer, axis, inner)."""
     new = Graph(graph.name, [], graph.outputs, graph.constants)
     for op in graph.ops:
-        if not isinstance(op, Softmax) or len(op.type.shape) <= FILE_DIMS:
+        if not isinstance(op, CpuSoftmax) or len(op.type.shape) <= FILE_DIMS:
             new.add(op)
             continue
         shape = op.type.shape
         flat = (prod(shape[: op.axis]), shape[op.axis], prod(shape[op.axis + 1 :]))
         before = new.add(Reshape(name=graph.fresh(f"{op.name}_rows"), inputs=op.inputs, shape=flat))
-        rows = new.add(Softmax(name=graph.fresh(f"{op.name}_flat"), inputs=(before.name,), axis=1))
+        rows = new.add(
+            CpuSoftmax(name=graph.fresh(f"{op.name}_flat"), inputs=(before.name,), axis=1)
+        )
         new.add(Reshape(name=op.name, inputs=(rows.name,), shape=shape, source=op.source))
     return new
 

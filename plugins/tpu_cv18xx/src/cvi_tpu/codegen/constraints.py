@@ -10,10 +10,9 @@ from collections.abc import Callable
 from inspect import getdoc
 
 from cvi.ir import DType, Graph, Input, Op
-from cvi.ops import Softmax
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.codegen.partition import Unit, unit_of
-from cvi_tpu.quantized.ops import Int8AvgPool2d, Int8Conv2d, Int8MaxPool2d
+from cvi_tpu.quantized.ops import CpuSoftmax, Int8AvgPool2d, Int8Conv2d, Int8MaxPool2d
 
 Constraint = Callable[[Op, Graph, ChipSpec], bool]
 
@@ -70,7 +69,7 @@ def addressable(op: Op, graph: Graph, spec: ChipSpec) -> bool:
     return op.type.bytes < 1 << 31
 
 
-@limits(Softmax)
+@limits(CpuSoftmax)
 def softmax_of_floats(op: Op, graph: Graph, spec: ChipSpec) -> bool:
     """Softmax runs on the CPU on fp32 tensors only."""
     return op.type.dtype is DType.FP32

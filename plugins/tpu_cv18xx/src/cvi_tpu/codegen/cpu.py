@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cvi.ir import Op
-from cvi.ops import Softmax
-from cvi_tpu.quantized.ops import Dequantize, Quantize
+from cvi_tpu.quantized.ops import CpuSoftmax, Dequantize, Quantize
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def call_dequantize(op: Op) -> CpuCall:
     return CpuCall("quant", {"from": "INT8", "to": "NONE", "scale": float(op.scale)})
 
 
-@runs_on_cpu(Softmax)
+@runs_on_cpu(CpuSoftmax)
 def call_softmax(op: Op) -> CpuCall:
-    assert isinstance(op, Softmax)
+    assert isinstance(op, CpuSoftmax)
     return CpuCall("softmax", {"axis": int(op.axis)})
