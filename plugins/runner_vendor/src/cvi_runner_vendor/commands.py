@@ -10,7 +10,10 @@ import typer
 from cvi_runner_vendor import libraries
 
 app = typer.Typer(
-    name="vendor", help="The vendor's own runtime and simulator.", no_args_is_help=True
+    name="vendor",
+    help="The vendor's own runtime and simulator.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 Folder = Annotated[

@@ -48,8 +48,9 @@ def _convert(value: Array, tensor: TensorInfo, dtype: np.dtype[Any]) -> Array:
         return high
     if value.dtype.kind == "f":
         scaled = value.astype(np.float32) * np.float32(tensor.qscale)
-        scaled = scaled + np.float32(tensor.zero_point)
-        value = np.copysign(np.floor(np.abs(scaled) + np.float32(0.5)), scaled)
+        # half away from zero; in double precision adding a half does not round up 0.49999997
+        wide = (scaled + np.float32(tensor.zero_point)).astype(np.float64)
+        value = np.trunc(wide + np.copysign(0.5, wide))
     limits = np.iinfo(dtype.str)
     clipped: Array = np.clip(np.nan_to_num(value), limits.min, limits.max)
     return clipped.astype(dtype)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from typing import TypeVar
 
 import numpy as np
@@ -85,7 +86,9 @@ def _scale(arguments: Mapping[str, Value], *, to_integer: bool) -> float:
 
 def to_int8(scaled: Array) -> Array:
     """Round half away from zero and saturate to int8."""
-    rounded: Array = np.trunc(scaled + np.copysign(np.float32(0.5), scaled))
+    # in double precision adding a half does not round up 0.49999997
+    wide = np.asarray(scaled, np.float64)
+    rounded: Array = np.trunc(wide + np.copysign(0.5, wide))
     clipped: Array = np.clip(np.nan_to_num(rounded), -128, 127)
     return clipped.astype(np.int8)
 
@@ -94,16 +97,23 @@ def to_int8(scaled: Array) -> Array:
 def softmax(
     inputs: Sequence[Array], arguments: Mapping[str, Value], outputs: Sequence[Tensor]
 ) -> list[Array]:
-    """exp in double precision rounded to fp32, a sequential fp32 sum, an fp32 division."""
+    """exp in double precision rounded to fp32, a sequential fp32 sum, an fp32 division.
+
+    What is subtracted before exp is the larger of a row's maximum and the first value at
+    its position behind the axis in the whole tensor: the vendor's search starts there, also
+    in later rows (measured).
+    """
     x = _fp32(inputs[0], "softmax")
     axis = argument(arguments, "axis", int)
     if not -x.ndim <= axis < x.ndim:
         raise RunnerError(f"softmax along axis {axis} of a tensor with {x.ndim} axes")
-    rows = np.moveaxis(x, axis, 0)
-    powers = np.exp((rows - rows.max(axis=0)).astype(np.float64)).astype(np.float32)
+    axis %= x.ndim
+    rows = x.reshape(prod(x.shape[:axis]), x.shape[axis], -1)
+    largest = np.maximum(rows.max(axis=1, keepdims=True), rows[0, 0])
+    powers = np.exp((rows - largest).astype(np.float64)).astype(np.float32)
     # cumsum adds one after the other in fp32, which sum does not promise
-    total = np.cumsum(powers, axis=0, dtype=np.float32)[-1]
-    return [np.moveaxis(powers / total, 0, axis)]
+    total = np.cumsum(powers, axis=1, dtype=np.float32)[:, -1:]
+    return [(powers / total).reshape(x.shape)]
 
 
 @cpu_function("transpose")

@@ -40,7 +40,9 @@ def _converted(value: Array, tensor: Tensor) -> Array:
         return high
     if value.dtype.kind == "f":
         x = value.astype(np.float32) * np.float32(tensor.qscale) + np.float32(tensor.zero_point)
-        value = np.nan_to_num(np.copysign(np.floor(np.abs(x) + np.float32(0.5)), x))
+        # in double precision adding a half does not round up 0.49999997
+        wide = x.astype(np.float64)
+        value = np.nan_to_num(np.trunc(wide + np.copysign(0.5, wide)))
     limits = np.iinfo(tensor.dtype.numpy)
     clipped: Array = np.clip(value, limits.min, limits.max)
     return clipped.astype(tensor.dtype.numpy)

@@ -37,10 +37,10 @@ def matmul(memory: LocalMemory, op: MatMul) -> None:
 def _scale(memory: LocalMemory, op: MatMul, acc: Array, result: Local) -> Array:
     if op.multiplier is not None:
         return requantize(acc, op.multiplier, op.shift)
-    total = acc.astype(np.int64)
     if op.add_result:
-        total += memory.integers(result).astype(np.int64) << op.left_shift
-    return shift_right(total, op.shift)
+        addend = memory.integers(result).astype(np.int64) << op.left_shift
+        acc = (acc + addend).astype(np.int32)
+    return shift_right(acc.astype(np.int64), op.shift)
 
 
 def _accumulate(memory: LocalMemory, op: MatMul) -> Array:

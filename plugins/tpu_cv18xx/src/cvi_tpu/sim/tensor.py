@@ -46,10 +46,12 @@ def _mac(memory: LocalMemory, op: Arith, a: Array, b: Array) -> Array:
     low = op.result
     if not low.plane:
         raise UnsupportedError("MAC reads its result as 16 bit and needs its plane distance")
-    total = memory.integers(low).astype(np.int64)
-    total <<= op.left_shift
+    total = memory.integers(low).astype(np.int64) << op.left_shift
     total += np.multiply(a, b, dtype=np.int64)
-    return _shifted(total, op)
+    # 32 bits, shifted as a signed or unsigned number and then saturated as a signed one
+    wrapped = _wrapped(total)
+    wide = wrapped if low.signed else wrapped.view(np.uint32)
+    return _wrapped(_shifted(wide.astype(np.int64), op))
 
 
 def _add(memory: LocalMemory, op: Arith, a: Array, b: Array) -> Array:

@@ -1,0 +1,78 @@
+"""Programs that load all of local memory, do something to it, and store it again: run by
+our simulator and by the vendor's, from one and the same file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from cvi_chip_cv183x.spec import CV183X
+from cvi_runner_vendor import libraries
+from cvi_tpu.isa.instructions import Copy, Instruction
+from cvi_tpu.isa.operands import Dram, Local, dense
+from cvi_tpu.isa.program import Program
+from cvi_tpu.isa.stream import cmdbuf
+from cvi_tpu.model import (
+    CviModelFile,
+    Element,
+    Routine,
+    Section,
+    SectionKind,
+    Tensor,
+    TpuRoutine,
+    gmem,
+    write,
+)
+from cvi_tpu.model import Program as FileProgram
+
+needs_vendor = pytest.mark.skipif(
+    bool(libraries.missing(libraries.library_folder())),
+    reason="the vendor's libraries are not installed (CVI_VENDOR_LIB)",
+)
+
+LANES, LANE = CV183X.lanes, CV183X.lane_bytes
+SHAPE = (1, LANES, 1, LANE)
+Bytes = npt.NDArray[np.int8]
+
+
+def local_program(instructions: Sequence[Instruction]) -> bytes:
+    """A file whose input becomes local memory, and whose output is local memory after the
+    instructions."""
+    everything = Local(0, SHAPE, (LANE, LANE, LANE, 1))
+    program = Program(CV183X)
+    program.emit(Copy(source=Dram(3, 0, SHAPE, dense(SHAPE)), target=everything))
+    for instruction in instructions:
+        program.emit(instruction)
+    program.emit(Copy(source=everything, target=Dram(4, 0, SHAPE, dense(SHAPE))))
+    return single_routine_file(cmdbuf(program.commands(), CV183X), SHAPE, SHAPE)
+
+
+def single_routine_file(commands: bytes, source: tuple[int, ...], target: tuple[int, ...]) -> bytes:
+    """A file with one TPU routine from "in" (region 3) to "out" (region 4), both int8."""
+    tensors = (
+        Tensor(name="in", offset=gmem(3, 0), element=Element.INT8, shape=source),
+        Tensor(name="out", offset=gmem(4, 0), element=Element.INT8, shape=target),
+    )
+    routine = Routine(inputs=("in",), outputs=("out",), tpu=TpuRoutine(cmdbuf="c"))
+    program = FileProgram(
+        batch=1, inputs=("in",), outputs=("out",), tensors=tensors, routines=(routine,)
+    )
+    section = Section(kind=SectionKind.CMDBUF, name="c", data=commands)
+    model = CviModelFile(
+        name="t", chip="cv183x", target="cv183x", programs=(program,), sections=(section,)
+    )
+    return write(model)
+
+
+def random_memory(seed: int) -> Bytes:
+    return np.random.default_rng(seed).integers(-128, 128, SHAPE).astype(np.int8)
+
+
+def save(folder: Path, data: bytes) -> Path:
+    path = folder / "m.cvimodel"
+    path.write_bytes(data)
+    return path
