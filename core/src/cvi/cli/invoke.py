@@ -18,17 +18,24 @@ _ClickException: Any = _UsageError.__base__
 
 
 def invoke(command: Command, words: Sequence[str]) -> int:
-    """The exit code of a command for the words after its name."""
+    """The exit code of a command for the words after its name.
+
+    Not by Click's `main`, which would turn interrupts and broken pipes into exits.
+    """
     click_command = typer.main.get_command(_app(command))
     try:
-        result = click_command.main(
-            args=list(words), prog_name=f"cvi {command.name}", standalone_mode=False
-        )
+        with click_command.make_context(f"cvi {command.name}", list(words)) as context:
+            click_command.invoke(context)
+    except typer.Exit as done:
+        return int(done.exit_code)
     except typer.Abort:
         raise KeyboardInterrupt from None
     except _ClickException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # a group without a sub-command
+            error.show()
+            return int(error.exit_code)
         raise _input_error(command, error) from None
-    return result if isinstance(result, int) else 0
+    return 0
 
 
 def _app(command: Command) -> typer.Typer:
