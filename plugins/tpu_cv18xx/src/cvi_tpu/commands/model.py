@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(name="model", help="Look into a cvimodel.", no_args_is_help=True)
+app = typer.Typer(
+    name="model", help="Look into a cvimodel.", no_args_is_help=True, add_completion=False
+)
 
 File = Annotated[Path, typer.Argument(help="A .cvimodel file.", show_default=False)]
 
