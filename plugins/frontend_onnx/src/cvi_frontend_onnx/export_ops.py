@@ -205,11 +205,10 @@ def reduce_(writer: Writer, op: ops.Reduce) -> None:
 
 @exports(ops.MaxPool2d)
 def max_pool(writer: Writer, op: ops.MaxPool2d) -> None:
-    """Padding of a kernel's size or more is written as a Pad with the lowest number."""
+    """Padding of a kernel's size or more is written as a Pad with minus infinity."""
     (x,), pads = op.inputs, op.pads
     if _wide(pads, op.kernel):
-        low = float(np.finfo(np.float32).min)
-        x, pads = _pool_padded(writer, op, x, pads, low), (0, 0, 0, 0)
+        x, pads = _pool_padded(writer, op, x, pads, -np.inf), (0, 0, 0, 0)
     writer.node(
         "MaxPool",
         [x],

@@ -20,14 +20,18 @@ _SMALL = 1024
 def output_types(
     node: NodeProto, inputs: Sequence[Value | None], opsets: Mapping[str, int]
 ) -> dict[str, Known]:
-    """Shape and element type of a node's outputs, as far as onnx can tell."""
+    """Shape and element type of a node's outputs, as far as onnx can tell.
+
+    The node may be broken, for which onnx has exceptions of many kinds. Knowing nothing
+    only means that the nodes behind this one are not checked.
+    """
     from onnx import defs, shape_inference
 
     try:
         schema = defs.get_schema(node.op_type, opsets.get(node.domain, 1), node.domain)
         types, data = _operands(node, inputs)
         inferred = shape_inference.infer_node_outputs(schema, node, types, data)
-    except (defs.SchemaError, shape_inference.InferenceError, ValueError, TypeError, RuntimeError):
+    except Exception:
         return {}
     known = {name: _fixed(inferred[name]) for name in node.output if name and name in inferred}
     return {name: type for name, type in known.items() if type is not None}

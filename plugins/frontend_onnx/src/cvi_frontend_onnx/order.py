@@ -34,6 +34,8 @@ def choose_outputs(graph: GraphProto, wanted: Sequence[str] | None) -> list[str]
     A pattern (fnmatch wildcards) is compared with tensor names and layer names.
     """
     own = [value.name for value in graph.output]
+    if not all(own):
+        raise ModelError("an output of the model has no name")
     if wanted is None:
         return list(dict.fromkeys(own))
     names = {

@@ -71,6 +71,7 @@ def matmul(node: Node) -> Value:
         node.broken("multiplies a scalar")
     if node.is_constant and not (a.is_float and b.is_float):
         x, y = node.arrays()
+        node.will_compute(ops.MatMul(name=node.layer).infer([a.type, b.type]).shape)
         return node.fold(np.matmul(x, y))
     return _product(node, a, b, node.layer)
 
