@@ -7,8 +7,16 @@ from collections.abc import Callable
 import numpy as np
 
 from cvi.ir import Array, DType, Graph, Input, Op, TensorType
-from cvi.ops import Concat, Pad, Permute, Reshape, Slice, Softmax, Tile, Upsample
-from cvi_tpu.quantized.ops import Dequantize, Int8Add, Int8Lut, Int8MaxPool2d, Int8Requant, Quantize
+from cvi.ops import Concat, Pad, Permute, Reshape, Slice, Tile, Upsample
+from cvi_tpu.quantized.ops import (
+    CpuSoftmax,
+    Dequantize,
+    Int8Add,
+    Int8Lut,
+    Int8MaxPool2d,
+    Int8Requant,
+    Quantize,
+)
 
 Rng = np.random.Generator
 SCALE = 0.5
@@ -153,7 +161,7 @@ class Builder:
     def _softmax(self, name: str) -> None:
         if x := self.pick(is_float):
             axis = int(self.rng.integers(0, len(x.type.shape)))
-            self._add(Softmax(name=name, inputs=(x.name,), axis=axis))
+            self._add(CpuSoftmax(name=name, inputs=(x.name,), axis=axis))
 
 
 MOVES = ["reshape", "permute", "slice", "concat", "concat", "pad", "tile", "upsample"]

@@ -57,7 +57,7 @@ def check_program(
     expected = evaluate(graph, feeds, outputs=names)
     for name in names:
         if keep_tensors and name not in got:
-            assert not graph[name].type.dtype.size == 1, f"{name} is not listed"
+            assert graph[name].type.dtype.size != 1, f"{name} is not listed"
             continue
         want = expected[name]
         same = got[name].dtype == want.dtype and np.array_equal(got[name].ravel(), want.ravel())

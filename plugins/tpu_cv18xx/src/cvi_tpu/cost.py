@@ -6,10 +6,14 @@ promise of latency. The same formulas, applied to decoded files, give the same n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass
 from math import ceil
 
 from cvi_tpu.chip import ChipSpec
+from cvi_tpu.isa.codec import Command
+from cvi_tpu.isa.errors import InstructionError
 from cvi_tpu.isa.instructions import (
     Arith,
     ArithOp,
@@ -17,6 +21,7 @@ from cvi_tpu.isa.instructions import (
     Conv,
     Copy,
     Depthwise,
+    Engine,
     Fill,
     Instruction,
     LinearCopy,
@@ -32,6 +37,7 @@ from cvi_tpu.isa.instructions import (
 )
 from cvi_tpu.isa.instructions import Lut as TableLookup
 from cvi_tpu.isa.operands import Dram, Local, Matrix, ceil_div
+from cvi_tpu.isa.stream import segments
 
 BEAT = 16
 """Bytes of one DRAM beat."""
@@ -265,3 +271,70 @@ def _moved(read: int, read_beats: int, written: int, write_beats: int, inside: i
         return Cost(LOCAL_START + ceil_div(inside, BEAT))
     start = STORE_START if written else LOAD_START
     return Cost(start + LOAD_BEAT * read_beats + STORE_BEAT * write_beats, read, written)
+
+
+# -- both engines ------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Totals:
+    """A program's estimate. makespan: cycles from the first start to the last end; the
+    engines' own cycles; DRAM bytes; multiply-adds; commands."""
+
+    makespan: float = 0.0
+    tiu_cycles: float = 0.0
+    tdma_cycles: float = 0.0
+    read: int = 0
+    written: int = 0
+    macs: int = 0
+    tiu_commands: int = 0
+    tdma_commands: int = 0
+
+    def __add__(self, other: Totals) -> Totals:
+        """Both programs, one after the other."""
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return Totals(*(a + b for a, b in pairs))
+
+
+def schedule(commands: Sequence[Command], spec: ChipSpec) -> Totals:
+    """Totals of one routine whose engines run side by side, each in order; a command
+    starts when its engine is free and the command it waits for has ended."""
+    return sum((_segment(part, spec) for part in segments(commands)), Totals())
+
+
+def _segment(commands: Sequence[Command], spec: ChipSpec) -> Totals:
+    ends: dict[Engine, list[float]] = {engine: [0.0] for engine in Engine}
+    busy, moved = dict.fromkeys(Engine, 0.0), Cost(0.0)
+    for command in _in_time_order(commands):
+        one = cost(command.instruction, spec)
+        own, other = ends[command.engine], ends[_OTHER[command.engine]]
+        own.append(max(own[-1], other[command.wait]) + one.cycles)
+        busy[command.engine] += one.cycles
+        moved = Cost(0.0, moved.read + one.read, moved.written + one.written, moved.macs + one.macs)
+    return Totals(
+        makespan=max(e[-1] for e in ends.values()),
+        tiu_cycles=busy[Engine.TIU],
+        tdma_cycles=busy[Engine.TDMA],
+        read=moved.read,
+        written=moved.written,
+        macs=moved.macs,
+        tiu_commands=len(ends[Engine.TIU]) - 1,
+        tdma_commands=len(ends[Engine.TDMA]) - 1,
+    )
+
+
+_OTHER = {Engine.TIU: Engine.TDMA, Engine.TDMA: Engine.TIU}
+
+
+def _in_time_order(commands: Sequence[Command]) -> Iterator[Command]:
+    """The commands so that each comes after the one it waits for."""
+    queues = {e: deque(c for c in commands if c.engine is e) for e in Engine}
+    done = dict.fromkeys(Engine, 0)
+    while any(queues.values()):
+        moved = False
+        for engine, queue in queues.items():
+            while queue and queue[0].wait <= done[_OTHER[engine]]:
+                done[engine], moved = queue[0].id, True
+                yield queue.popleft()
+        if not moved:
+            raise InstructionError("the two engines wait for each other forever")
