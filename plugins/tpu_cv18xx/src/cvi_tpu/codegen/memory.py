@@ -29,7 +29,7 @@ class Block:
     """The memory of one or more values (`Placed.root`) and the time it is needed.
 
     Times are positions in the execution order: inputs are there before the first op,
-    outputs stay to the end.
+    inputs and outputs stay to the end.
     """
 
     name: str
@@ -114,8 +114,9 @@ def _blocks(
                     block.on_cpu |= segment.unit is Unit.CPU
                     block.on_tpu |= segment.unit is Unit.TPU
             time += 1
-    for op in graph.inputs:
+    for op in graph.inputs:  # kept to the end: a caller may run again with the same inputs
         blocks[placed[op.name].root].touch(-1)
+        blocks[placed[op.name].root].touch(inf)
     for name in graph.outputs:
         blocks[placed[name].root].touch(inf)
     return blocks
