@@ -247,6 +247,30 @@ def test_half_precision_becomes_fp32(build: Build) -> None:
     assert str(graph.inputs[0].type) == "fp32[1x2]"
 
 
+@pytest.mark.parametrize("raw", [True, False])
+def test_bfloat16_weights_become_fp32(build: Build, raw: bool) -> None:
+    values = np.array([1.5, -2, 0.25], np.float32)
+    tensor = helper.make_tensor("w", TensorProto.BFLOAT16, [3], values.tolist())
+    if raw:
+        bits = (values.view(np.uint32) >> 16).astype("<u2")
+        tensor = helper.make_tensor("w", TensorProto.BFLOAT16, [3], bits.tobytes(), raw=True)
+    nodes = [
+        helper.make_node("Constant", [], ["w"], value=tensor),
+        node("Cast", ["w"], ["f"], to=TensorProto.FLOAT),
+        node("Add", ["x", "f"], ["y"]),
+    ]
+    graph = LOAD(build(nodes, {"x": (1, 3)}, ["y"]))
+    (weight,) = graph.constants.values()
+    assert weight.dtype == np.float32 and np.array_equal(weight, values)
+
+
+@pytest.mark.parametrize("code", [TensorProto.FLOAT8E4M3FN, TensorProto.INT4])
+def test_small_element_types_as_data_are_refused(build: Build, code: int) -> None:
+    path = build([node("Relu", ["x"], ["y"])], {"x": (1, 4)}, ["y"], dtype=code)
+    with pytest.raises(UnsupportedError):
+        LOAD(path)
+
+
 def test_whole_number_inputs_may_be_cast(build: Build) -> None:
     nodes = [node("Cast", ["x"], ["f"], to=TensorProto.FLOAT), node("Relu", ["f"], ["y"])]
     path = build(nodes, {"x": (1, 2)}, ["y"], dtype=TensorProto.UINT8)
@@ -287,6 +311,39 @@ def test_all_unsupported_nodes_are_named_at_once(build: Build) -> None:
     assert len(caught.value.problems) == 5, text
     for word in ("'lstm1'", "cubic", "dilations (2, 2)", "FancyOp 'd'", "Hardmax 'e'", "--outputs"):
         assert word in text
+
+
+def test_problems_are_in_the_order_of_the_file(build: Build) -> None:
+    nodes = [
+        node("Resize", ["x", "", "s"], ["a"], mode="cubic"),
+        node("FancyOp", ["a"], ["b"]),
+        node("Conv", ["x", "x"], ["c"]),
+        node("Concat", ["b", "c"], ["d"], axis=1),
+    ]
+    path = build(nodes, {"x": (1, 2, 4, 4)}, ["d"], {"s": np.ones(4, np.float32)})
+    with pytest.raises(UnsupportedError) as caught:
+        LOAD(path)
+    assert [p.partition(" ")[0] for p in caught.value.problems] == ["Resize", "FancyOp", "Conv"]
+    assert "takes the weight from the data" in caught.value.problems[2]
+
+
+def test_sparse_weights_are_refused(tmp_path: Path) -> None:
+    model = make_model([node("Add", ["x", "w"], ["y"])], {"x": (1, 4)}, ["y"])
+    values = helper.make_tensor("w", TensorProto.FLOAT, [1], [1.0])
+    indices = helper.make_tensor("i", TensorProto.INT64, [1], [2])
+    model.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [4]))
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(UnsupportedError, match="sparse"):
+        LOAD(path)
+
+
+def test_errors_of_layers_say_where_and_how_to_mend(build: Build) -> None:
+    path = build([node("Add", ["x", "w"], ["y"])], {"x": (1, 3)}, ["y"], {"w": np.ones(7)})
+    with pytest.raises(ModelError, match="cannot broadcast") as caught:
+        LOAD(path)
+    assert caught.value.where == f"{path}: Add 'y'"
+    assert "--input-shape" in caught.value.fix
 
 
 def test_unused_nodes_are_not_refused(build: Build) -> None:

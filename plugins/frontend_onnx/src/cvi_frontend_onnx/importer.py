@@ -42,8 +42,8 @@ class Importer:
     """Imports one model.
 
     values: what is known of every ONNX tensor so far.
-    problems: the refused nodes; their results are stand-ins so that the nodes behind
-    them can be checked too.
+    problems: the refused nodes in the order of the file; their results are stand-ins so
+    that the nodes behind them can be checked too.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Importer:
     ) -> None:
         self.model = model
         self.values: dict[str, Value] = {}
-        self.problems: list[str] = []
+        self._refused: dict[int, str] = {}
         self._converters = converters
         self._tensors = Tensors(folder)
         check_names(model.graph)
@@ -59,6 +59,10 @@ class Importer:
         reserved = frozenset(n for node in model.graph.node for n in layer_names(node) if n)
         self._builder = Builder(name, reserved)
         self._batch: tuple[int, int] | None = None
+
+    @property
+    def problems(self) -> list[str]:
+        return [self._refused[index] for index in sorted(self._refused)]
 
     def run(
         self,
@@ -73,12 +77,13 @@ class Importer:
         self._batch = shapes.batch
         tensors = choose_outputs(graph, outputs)
         initializers = {t.name for t in graph.initializer}
+        initializers |= {t.values.name for t in graph.sparse_initializer}
         order = execution_order(graph, tensors, initializers | set(shapes.shapes))
         self._check_known(order)
         self._add_inputs(shapes)
         self._add_initializers(order, tensors)
         for index in order:
-            self._convert(graph.node[index])
+            self._convert(index)
         if self.problems:
             raise self._unsupported()
         return self._finish(tensors)
@@ -99,7 +104,7 @@ class Importer:
         for index in order:
             node = self.model.graph.node[index]
             if _op_name(node) not in self._converters:
-                self.problems.append(f"{_where(node)}: the op is not supported")
+                self._refused[index] = f"{_where(node)}: the op is not supported"
 
     def _add_inputs(self, shapes: InputShapes) -> None:
         by_name = {i.name: i for i in self.model.graph.input}
@@ -118,13 +123,14 @@ class Importer:
             if tensor.name in used and tensor.name not in self.values:
                 where = f"initializer {tensor.name!r}"
                 self.values[tensor.name] = Value.of(self._tensors.array(tensor, where), tensor.name)
-        for sparse in graph.sparse_initializer:
+        for i, sparse in enumerate(graph.sparse_initializer):
             if sparse.values.name in used:
-                self.problems.append(f"initializer {sparse.values.name!r}: is sparse")
+                self._refused[-1 - i] = f"initializer {sparse.values.name!r}: is sparse"
 
     # -- nodes ------------------------------------------------------------
 
-    def _convert(self, proto: NodeProto) -> None:
+    def _convert(self, index: int) -> None:
+        proto = self.model.graph.node[index]
         where = _where(proto)
         if any(name and name not in self.values for name in proto.input):
             return  # behind a refused node of unknown shape
@@ -134,13 +140,12 @@ class Importer:
         try:
             results = self._results(proto, where)
         except UnsupportedError as error:
-            self.problems.append(f"{where}: {error.why}")
+            self._refused[index] = f"{where}: {error.why}"
             self._stand_in(proto)
             return
         except CviError as error:
-            error.where = (
-                where if where in error.where or not error.where else (f"{where}: {error.where}")
-            )
+            error.where = where
+            error.fix = error.fix or "check --batch and --input-shape, or export the model again"
             raise
         except _MALFORMED as error:
             raise ModelError(
@@ -204,9 +209,10 @@ class Importer:
 
     def _unsupported(self) -> UnsupportedError:
         count = len(self.problems)
+        nodes, them = ("node", "it") if count == 1 else ("nodes", "them")
         return UnsupportedError(
-            f"{count} node{'s' * (count > 1)} of the model cannot be imported",
-            fix="cut the model before them with --outputs TENSOR…, or add converters by a plugin",
+            f"{count} {nodes} of the model cannot be imported",
+            fix=f"cut the model before {them} with --outputs TENSOR…, or add a plugin for {them}",
             problems=self.problems,
         )
 

@@ -84,7 +84,7 @@ class Node:
         """The content of a required operand; refuses the node when it depends on the data."""
         value = self.operand(index)
         if value.array is None:
-            self.refuse(f"{what} depends on the data; it must be a constant")
+            self.refuse(f"takes {what} from the data; only constants are supported")
         return value.array
 
     def optional_constant(self, index: int, what: str) -> Array | None:
@@ -102,7 +102,7 @@ class Node:
         found = [None if v is None else v.array for v in self.inputs]
         arrays = [a for a in found if a is not None]
         if len(arrays) != len(self.inputs):
-            self.refuse("is supported on constants only, here it depends on the data")
+            self.refuse("works on the data; it is supported on constants only")
         return arrays
 
     @property

@@ -110,18 +110,21 @@ def _type_name(code: int) -> str:
 
 
 def _packed_bytes(data_type: int, shape: tuple[int, ...]) -> int | None:
-    """Bytes of a tensor whose elements are smaller than a byte, None for the others."""
-    bits = _sub_byte_bits().get(data_type)
+    """Bytes of a tensor whose element type numpy itself does not have, None for the others."""
+    bits = _foreign_bits().get(data_type)
     return None if bits is None else (math.prod(shape) * bits + 7) // 8
 
 
 @functools.cache
-def _sub_byte_bits() -> dict[int, int]:
+def _foreign_bits() -> dict[int, int]:
+    """Element types that onnx unpacks (into what depends on its version) -> bits."""
     from onnx import TensorProto
 
-    names = {"UINT4": 4, "INT4": 4, "FLOAT4E2M1": 4, "UINT2": 2, "INT2": 2}
+    names = {"BFLOAT16": 16, "UINT4": 4, "INT4": 4, "UINT2": 2, "INT2": 2}
     known = dict(TensorProto.DataType.items())
-    return {known[name]: bits for name, bits in names.items() if name in known}
+    floats = {name: 8 for name in known if name.startswith("FLOAT8")}
+    quarters = {name: 4 for name in known if name.startswith("FLOAT4")}
+    return {known[n]: bits for n, bits in (names | floats | quarters).items() if n in known}
 
 
 def _from_raw(

@@ -92,7 +92,7 @@ def power(node: Node) -> Value:
         node.will_compute(np.broadcast_shapes(a.shape, b.shape))
         return node.fold(_power(a, b))
     if exponent.array is None:
-        node.refuse("the exponent depends on the data; it must be a constant")
+        node.refuse("takes the exponent from the data; only constants are supported")
     values = as_fp32(exponent.array)
     if values.size == 0 or np.any(values != values.flat[0]):
         node.refuse("has several exponents; only one for the whole tensor is supported")
