@@ -8,6 +8,12 @@ from hypothesis import strategies as st
 from movement_cases import MOVEMENT, side_by_side
 from program_runs import check_program, needs_vendor
 
+from cvi.ir import DType, Op, TensorType
+from cvi.ops import Concat, Pad, Permute, Reshape, Slice, Tile
+from cvi_chip_cv183x.spec import CV183X
+from cvi_tpu.codegen.compile import compile_with_report
+from cvi_tpu.cost import schedule
+
 BATCH = 12
 """Cases that share a program, because starting the vendor's runtime takes a while."""
 
@@ -45,3 +51,51 @@ def test_simulator_moves_as_the_op_says(kind: str) -> None:
         check_program(graph, feeds, lane_bytes=lane_bytes)
 
     run()
+
+
+def long(*shape: int) -> TensorType:
+    return TensorType(shape, DType.INT8, 0.5)
+
+
+LARGE = [
+    ([long(131_071)], Reshape(name="y", shape=(131_071, 1))),
+    ([long(150_528)], Reshape(name="y", shape=(3, 224, 224))),
+    ([long(70_001, 3)], Permute(name="y", order=(1, 0))),
+    ([long(3, 70_001)], Permute(name="y", order=(1, 0))),
+    ([long(2, 65_537, 2)], Permute(name="y", order=(2, 1, 0))),
+    ([long(200_000)], Slice(name="y", starts=(1,), sizes=(66_000,), steps=(3,))),
+    ([long(300, 300, 2)], Slice(name="y", starts=(0, 0, 1), sizes=(300, 300, 1), steps=(1,) * 3)),
+    ([long(2, 90_000)], Concat(name="y", axis=1)),
+    ([long(1, 70_000)], Tile(name="y", repeats=(3, 2))),
+    ([long(1, 1, 2, 70_000)], Pad(name="y", before=(0, 1, 1, 1), after=(0, 0, 0, 2))),
+    ([long(5, 1, 70_000)], Permute(name="y", order=(2, 1, 0))),
+    ([long(1, 3, 300, 300)], Permute(name="y", order=(0, 2, 3, 1))),
+    ([long(1, 300, 300, 3)], Permute(name="y", order=(0, 3, 1, 2))),
+]
+
+
+@needs_vendor
+@pytest.mark.vendor
+def test_vendor_moves_large_tensors() -> None:
+    graph, feeds = side_by_side(LARGE, 5)
+    check_program(graph, feeds, vendor=True)
+
+
+@pytest.mark.parametrize(
+    ("case", "most"),
+    [
+        (([long(1, 255, 52, 52)], Permute(name="y", order=(0, 2, 3, 1))), 1.1),
+        (([long(1, 224, 224, 3)], Permute(name="y", order=(0, 3, 1, 2))), 1.2),
+        (([long(1, 2, 58, 28, 28)], Permute(name="y", order=(0, 2, 1, 3, 4))), 1.05),
+        (([long(1, 64, 112, 112)], Reshape(name="y", shape=(64, 112 * 112))), 1.05),
+        (([long(1, 64, 56, 56)], Pad(name="y", before=(0, 0, 1, 1), after=(0, 0, 1, 1))), 1.5),
+    ],
+)
+def test_movement_costs_little_more_than_a_plain_copy(
+    case: tuple[list[TensorType], Op], most: float
+) -> None:
+    graph, _ = side_by_side([case], 0)
+    compiled = compile_with_report(graph, CV183X)
+    cycles = sum(schedule(commands, CV183X).makespan for commands in compiled.commands)
+    beats = (graph.ops[0].type.bytes + graph["y0"].type.bytes) / 16
+    assert cycles < most * 1.66 * beats
