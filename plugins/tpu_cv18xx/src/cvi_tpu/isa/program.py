@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from cvi_tpu.chip import ChipSpec
 
 
+MIN_COMMANDS = 2
+
+
 class _Stream:
     """One engine in the current segment.
 
@@ -61,7 +64,7 @@ class Program:
     def __init__(self, spec: ChipSpec) -> None:
         self.spec = spec
         self._commands: list[Command] = []
-        self._streams = {engine: _Stream() for engine in Engine}
+        self._streams = _streams()
 
     def __len__(self) -> int:
         return len(self._commands)
@@ -73,36 +76,56 @@ class Program:
         without a wait of its own carries the previous one (FACTS_TPU 5.2).
         """
         engine = engine_of(instruction)
-        other = Engine.TDMA if engine is Engine.TIU else Engine.TIU
-        own, foreign = self._streams[engine], self._streams[other]
-        if own.count == MAX_ID - 1 and foreign.count == 0:
-            self.emit(_idle(other))
+        if self._commands and not any(stream.count for stream in self._streams.values()):
+            self._idle(Engine.TIU)
+            self._idle(Engine.TDMA)
+        if self._streams[engine].count == MAX_ID - 1:
+            self._idle(other_engine(engine))
+        return self._append(engine, instruction)
+
+    def _append(self, engine: Engine, instruction: Instruction) -> Command:
+        own, foreign = self._streams[engine], self._streams[other_engine(engine)]
         touched = accesses(instruction, self.spec)
         needed = foreign.conflict(touched)
         wait = needed if needed > own.known else 0
         own.known = max(own.known, needed)
         own.count += 1
         own.record(touched)
-        command = Command(
-            engine, own.count, own.known if engine is Engine.TDMA else wait, instruction
-        )
+        carried = own.known if engine is Engine.TDMA else wait
+        command = Command(engine, own.count, carried, instruction)
         self._commands.append(command)
         if own.count == MAX_ID:
-            self._streams = {engine: _Stream() for engine in Engine}
+            self._streams = _streams()
         return command
+
+    def _idle(self, engine: Engine) -> None:
+        """See that the engine has two commands in this segment.
+
+        In a program of several segments the vendor's simulator hangs when one has fewer
+        (measured; FACTS_CVIMODEL 7 tells of none).
+        """
+        while self._streams[engine].count < MIN_COMMANDS:
+            self._append(engine, _IDLE[engine])
 
     def commands(self) -> list[Command]:
         """The program so far."""
         return list(self._commands)
 
 
-def _idle(engine: Engine) -> Instruction:
-    """An instruction that changes nothing: a byte is copied onto itself.
+def other_engine(engine: Engine) -> Engine:
+    return Engine.TDMA if engine is Engine.TIU else Engine.TIU
 
-    The vendor's simulator hangs in a full segment in which one engine has nothing to do
-    (FACTS_CVIMODEL 7).
-    """
-    byte = Local(0, (1, 1, 1, 1), (16, 16, 1, 1), signed=False)
-    if engine is Engine.TIU:
-        return Arith(op=ArithOp.COPY, result=byte, left=byte)
-    return Copy(source=byte, target=byte)
+
+def _streams() -> dict[Engine, _Stream]:
+    return {engine: _Stream() for engine in Engine}
+
+
+def _byte(offset: int) -> Local:
+    return Local(offset, (1, 1, 1, 1), (16, 16, 1, 1), signed=False)
+
+
+#: Instructions that change nothing: a byte is copied onto itself.
+_IDLE: dict[Engine, Instruction] = {
+    Engine.TIU: Arith(op=ArithOp.COPY, result=_byte(0), left=_byte(0)),
+    Engine.TDMA: Copy(source=_byte(16), target=_byte(16)),
+}
