@@ -74,6 +74,7 @@ from cvi.ops import (
 from cvi.precision import Precision, PrecisionPlan
 from cvi_tpu.quantized.scheme import Int8Scheme
 
+# Bounds of 0.52 steps: half a step, and QDM's first rounding at least 5 bits below it.
 SEED = st.integers(0, 2**20)
 
 
@@ -105,7 +106,7 @@ def test_convolutions(data: st.DataObject) -> None:
     inputs = samples(graph, seed)
     table = calibrated(graph, inputs)
     scale = table.threshold("c") / 127
-    bound = 0.51 + weight_error(weight, inputs["x"], scale)
+    bound = 0.52 + weight_error(weight, inputs["x"], scale)
     assert worst_steps(graph, inputs, table) <= bound
 
 
@@ -129,7 +130,7 @@ def test_transposed_convolutions(data: st.DataObject) -> None:
     inputs = samples(graph, seed)
     table = calibrated(graph, inputs)
     turned = weight.reshape(group, 4 // group, 2, -1).swapaxes(1, 2).reshape(2 * group, -1)
-    bound = 0.51 + weight_error(turned, inputs["x"], table.threshold("c") / 127)
+    bound = 0.52 + weight_error(turned, inputs["x"], table.threshold("c") / 127)
     assert worst_steps(graph, inputs, table) <= bound
 
 
@@ -181,7 +182,7 @@ def test_convolutions_beyond_the_fields_of_the_instruction(
         assert max(dilation) <= 16
         assert max(getattr(op, "stride", (1,))) <= 15
     # pad_value 0.5 is 63.5 steps of the input: up to half a step off at every tap
-    assert worst_steps(graph, inputs) <= (2.0 if "pad_value" in attributes else 0.51)
+    assert worst_steps(graph, inputs) <= (2.0 if "pad_value" in attributes else 0.52)
 
 
 @pytest.mark.parametrize("pads", [(0, 0, 0, 0), (3, 3, 3, 3), (7, 0, 0, 6)])
@@ -197,7 +198,7 @@ def test_transposed_convolutions_beyond_the_fields(
     assert max(max(getattr(op, "pads", (0,))) for op in quantised.ops) <= 15
     table = calibrated(graph, inputs)
     turned = weight.swapaxes(0, 1).reshape(2, -1)
-    bound = 0.51 + weight_error(turned, inputs["x"], table.threshold("c") / 127)
+    bound = 0.52 + weight_error(turned, inputs["x"], table.threshold("c") / 127)
     assert worst_steps(graph, inputs) <= bound
 
 
@@ -229,7 +230,7 @@ def test_upper_bounds_below_saturation_are_clamped() -> None:
     quantised = quantise(joined, calibrated(joined, inputs))
     assert kinds(quantised)[1:3] == ["Int8Conv2d", "Int8Clip"]
     assert [op.name for op in quantised.ops][1:3] == ["c_conv", "c"]
-    assert worst_steps(joined, inputs) <= 0.51
+    assert worst_steps(joined, inputs) <= 0.52
 
 
 def test_weight_thresholds_of_the_table_are_used() -> None:
@@ -247,13 +248,13 @@ def test_weight_thresholds_of_the_table_are_used() -> None:
 def test_fully_connected(shape: tuple[int, ...]) -> None:
     op = FullyConnected(name="f", inputs=("x", "w", "b"), relu=True)
     graph = network(op, inputs={"x": shape}, w=exact_weights(6, 10), b=random(6))
-    assert worst_steps(graph, samples(graph)) <= 0.51
+    assert worst_steps(graph, samples(graph)) <= 0.52
 
 
 def test_products_with_a_constant_matrix() -> None:
     op = MatMul(name="f", inputs=("x", "w"))
     graph = network(op, inputs={"x": (2, 5, 10)}, w=exact_weights(6, 10).T)
-    assert worst_steps(graph, samples(graph)) <= 0.51
+    assert worst_steps(graph, samples(graph)) <= 0.52
 
 
 @pytest.mark.parametrize("shape", [(2, 4, 3, 3), (2, 4), (2, 4, 7), (1, 4, 2, 3, 2), (5,)])
@@ -261,14 +262,14 @@ def test_per_channel_scaling(shape: tuple[int, ...]) -> None:
     channels = shape[1] if len(shape) > 1 else 1
     op = Scale(name="s", inputs=("x", "w", "b"), relu=True, relu_max=0.9)
     graph = network(op, inputs={"x": shape}, w=random(channels, seed=3), b=random(channels))
-    assert worst_steps(graph, samples(graph)) <= 0.51
+    assert worst_steps(graph, samples(graph)) <= 0.52
 
 
 def test_batch_norm() -> None:
     op = BatchNorm(name="n", inputs=("x", "g", "b", "m", "v"))
     g, b, m, v = (random(4, seed=i, low=0.1) for i in range(4))
     graph = network(op, g=g, b=b, m=m, v=v)
-    assert worst_steps(graph, samples(graph)) <= 0.51
+    assert worst_steps(graph, samples(graph)) <= 0.52
 
 
 # -- pools --------------------------------------------------------------------------
@@ -292,7 +293,7 @@ def test_pools(data: st.DataObject) -> None:
             relu=draw(st.booleans()), **window,  # type: ignore[arg-type]
         )
     )  # fmt: skip
-    assert worst_steps(mean, samples(mean, draw(SEED))) <= 0.51
+    assert worst_steps(mean, samples(mean, draw(SEED))) <= 0.52
 
 
 def test_pools_whose_stride_does_not_matter_fit() -> None:
@@ -405,7 +406,7 @@ FUNCTIONS = [
 @pytest.mark.parametrize("op", FUNCTIONS)
 def test_functions_of_one_tensor(op: Op) -> None:
     graph = network(op.with_(inputs=("x",)))
-    assert worst_steps(graph, samples(graph)) <= 0.51
+    assert worst_steps(graph, samples(graph)) <= 0.52
 
 
 @pytest.mark.parametrize(
@@ -413,7 +414,7 @@ def test_functions_of_one_tensor(op: Op) -> None:
 )
 def test_functions_of_positive_numbers(op: Op) -> None:
     graph = network(op.with_(inputs=("x",)))
-    assert worst_steps(graph, samples(graph, low=0.1)) <= 0.51
+    assert worst_steps(graph, samples(graph, low=0.1)) <= 0.52
 
 
 @pytest.mark.parametrize("op", [Abs(name="y"), LeakyRelu(name="y", slope=0.1)])
@@ -460,7 +461,7 @@ def test_prelu(shape: tuple[int, ...], ratio: float) -> None:
     got = evaluate(quantised, int8_inputs(quantised, inputs), outputs=["y"])["y"]
     scale = 1.5 * ratio / 127
     exact = np.clip(evaluate(graph, inputs)["y"] / scale, -128, 127)
-    assert np.abs(got - exact).max() <= 0.51
+    assert np.abs(got - exact).max() <= 0.52
 
 
 # -- movement, casts, the whole -----------------------------------------------------
@@ -476,7 +477,7 @@ def test_movement_stays_as_it_is() -> None:
     inputs = samples(graph)
     quantised = quantise(graph, calibrated(graph, inputs))
     assert kinds(quantised) == [*kinds(graph), "Dequantize"]
-    assert worst_steps(graph, inputs) <= 0.51
+    assert worst_steps(graph, inputs) <= 0.52
 
 
 def test_concatenation_brings_operands_to_one_scale() -> None:
@@ -488,7 +489,7 @@ def test_concatenation_brings_operands_to_one_scale() -> None:
     quantised = quantise(graph, calibrated(graph, inputs))
     assert [op.name for op in quantised.ops] == ["a", "b", "j_requant_1", "j", "j_dequant"]
     assert quantised.constants["j_requant_2"].dtype == np.int8
-    assert worst_steps(graph, inputs) <= 0.51
+    assert worst_steps(graph, inputs) <= 0.52
 
 
 BEFORE = """graph net
