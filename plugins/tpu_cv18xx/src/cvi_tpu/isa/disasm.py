@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, Field, fields
 from enum import Enum
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from cvi_tpu.isa.codec import Command
@@ -76,7 +75,6 @@ def mnemonic(instruction: Instruction) -> str:
     return _SHORT.get(name, name.lower())
 
 
-@cache
 def _attributes(kind: type) -> tuple[tuple[str, object], ...]:
     """(name, default) of every attribute that is printed."""
     return tuple((f.name, _default(f)) for f in fields(kind) if f.name not in _APART)
