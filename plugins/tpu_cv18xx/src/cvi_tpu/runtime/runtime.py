@@ -18,6 +18,7 @@ from cvi_tpu.model.schema import CviModelFile, Program, Routine, Tensor
 from cvi_tpu.runtime.cpu import CpuFunction, find_cpu_function
 from cvi_tpu.runtime.encode import encode_input
 from cvi_tpu.runtime.gmem import Gmem
+from cvi_tpu.sim.blas import single_threaded
 from cvi_tpu.sim.machine import Machine
 from cvi_tpu.sim.schedule import Schedule, ordered
 
@@ -75,8 +76,9 @@ class Runtime:
         loaded = self._loaded[program]
         loaded.feed(inputs)
         deadline = None if timeout is None else time.monotonic() + timeout
-        for step in loaded.steps:
-            step.run(loaded, self._schedule, self._seed, deadline)
+        with single_threaded():
+            for step in loaded.steps:
+                step.run(loaded, self._schedule, self._seed, deadline)
         return loaded.outputs(all_tensors)
 
 

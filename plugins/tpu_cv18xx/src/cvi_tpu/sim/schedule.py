@@ -50,65 +50,60 @@ def ordered(commands: Sequence[Command], schedule: Schedule, *, seed: int = 0) -
         yield from _segment(segment, schedule, chooser)
 
 
+class _Queue:
+    """One engine's commands in a segment; `done` of them have ended."""
+
+    def __init__(self, engine: Engine, segment: Sequence[Command]) -> None:
+        places = [i for i, command in enumerate(segment) if command.engine is engine]
+        self.engine, self.done, self.size = engine, 0, len(places)
+        self.commands = [segment[i] for i in places]
+        self.waits = [command.wait for command in self.commands]
+        self.places = places
+        for expected, command in enumerate(self.commands, 1):
+            if command.id != expected:
+                raise RunnerError(
+                    f"command {expected} of the {engine.name} engine has the id {command.id};"
+                    " each engine must count 1, 2, 3, …"
+                )
+
+    def ready(self, other: _Queue) -> bool:
+        """Whether the next command exists and has what it waits for."""
+        return self.done < self.size and self.waits[self.done] <= other.done
+
+    def next(self) -> Command:
+        self.done += 1
+        return self.commands[self.done - 1]
+
+
 def _segment(
     commands: Sequence[Command], schedule: Schedule, chooser: random.Random
 ) -> Iterator[Command]:
-    queues = {engine: _queue(commands, engine) for engine in Engine}
-    done = dict.fromkeys(Engine, 0)
-    while any(done[engine] < len(queues[engine]) for engine in Engine):
-        ready = [engine for engine in Engine if _is_ready(engine, queues, done)]
-        if not ready:
-            raise _deadlock(queues, done)
-        engine = _choose(ready, queues, done, schedule, chooser)
-        yield queues[engine][done[engine]][1]
-        done[engine] += 1
+    tiu, tdma = _Queue(Engine.TIU, commands), _Queue(Engine.TDMA, commands)
+    for _ in range(len(commands)):
+        tiu_ready, tdma_ready = tiu.ready(tdma), tdma.ready(tiu)
+        if tiu_ready and tdma_ready:
+            yield (tiu if _prefers_tiu(tiu, tdma, schedule, chooser) else tdma).next()
+        elif tiu_ready:
+            yield tiu.next()
+        elif tdma_ready:
+            yield tdma.next()
+        else:
+            raise _deadlock(tiu, tdma)
 
 
-Queue = list[tuple[int, Command]]
-"""Commands of one engine with their positions in the file."""
-
-
-def _queue(commands: Sequence[Command], engine: Engine) -> Queue:
-    queue = [(i, c) for i, c in enumerate(commands) if c.engine is engine]
-    for expected, (_, command) in enumerate(queue, 1):
-        if command.id != expected:
-            raise RunnerError(
-                f"command {expected} of the {engine.name} engine has the id {command.id};"
-                " each engine must count 1, 2, 3, …"
-            )
-    return queue
-
-
-def _other(engine: Engine) -> Engine:
-    return Engine.TDMA if engine is Engine.TIU else Engine.TIU
-
-
-def _is_ready(engine: Engine, queues: dict[Engine, Queue], done: dict[Engine, int]) -> bool:
-    at = done[engine]
-    return at < len(queues[engine]) and queues[engine][at][1].wait <= done[_other(engine)]
-
-
-def _choose(
-    ready: list[Engine],
-    queues: dict[Engine, Queue],
-    done: dict[Engine, int],
-    schedule: Schedule,
-    chooser: random.Random,
-) -> Engine:
-    if len(ready) == 1:
-        return ready[0]
-    if schedule is Schedule.RANDOM:
-        return chooser.choice(ready)
+def _prefers_tiu(tiu: _Queue, tdma: _Queue, schedule: Schedule, chooser: random.Random) -> bool:
     if schedule is Schedule.PROGRAM:
-        return min(ready, key=lambda engine: queues[engine][done[engine]][0])
-    return Engine.TIU if schedule is Schedule.TIU_FIRST else Engine.TDMA
+        return tiu.places[tiu.done] < tdma.places[tdma.done]
+    if schedule is Schedule.RANDOM:
+        return chooser.random() < 0.5
+    return schedule is Schedule.TIU_FIRST
 
 
-def _deadlock(queues: dict[Engine, Queue], done: dict[Engine, int]) -> RunnerError:
+def _deadlock(tiu: _Queue, tdma: _Queue) -> RunnerError:
     waits = [
-        f"{engine.name} command {done[engine] + 1} waits for {_other(engine).name} command"
-        f" {queues[engine][done[engine]][1].wait}"
-        for engine in Engine
-        if done[engine] < len(queues[engine])
+        f"{queue.engine.name} command {queue.done + 1} waits for {other.engine.name} command"
+        f" {queue.waits[queue.done]}"
+        for queue, other in ((tiu, tdma), (tdma, tiu))
+        if queue.done < queue.size
     ]
     return RunnerError(f"the engines wait for ever: {', and '.join(waits)}")
