@@ -133,15 +133,17 @@ def _volume(shape: tuple[int, ...]) -> int:
 
 def is_double(conv: Conv) -> bool:
     """Whether two input channels are computed per cycle (FACTS_TPU 3.5)."""
+    if conv.input.bf16 or isinstance(conv.weight, Const):
+        return False
     channels = conv.input.shape[1]
-    weight = conv.weight.value if isinstance(conv.weight, Const) else conv.weight
-    even = conv.input.address % 2 == 0 and channels % 2 == 0 and weight % 2 == 0
-    return even and channels >= 4 and not conv.input.bf16
+    even = conv.input.address % 2 == 0 and channels % 2 == 0 and conv.weight % 2 == 0
+    return even and channels >= 4
 
 
 def _conv(conv: Conv, spec: ChipSpec) -> Cost:
     taps, channels = conv.window.kernel[0] * conv.window.kernel[1], conv.input.shape[1]
-    bf16, per_channel = conv.result.bf16, conv.quant.per_channel
+    bf16 = conv.result.bf16
+    per_channel = conv.quant.per_channel and not conv.partial & 2
     fetch = ceil(_span(EU, conv.window) / EU) + 1
     loop: float = taps * ceil_div(channels, 2 if is_double(conv) else 1)
     loop += taps * max(fetch - channels, 0)

@@ -41,13 +41,20 @@ class FamilyChip:
         return compile_graph(graph, self.spec, keep_tensors=options.keep_tensors)
 
     def describe(self, program: bytes) -> dict[str, str]:
-        """The memory that a program needs on the board."""
+        """The memory that a program needs on the board, and what runs on its CPU."""
         from cvi_tpu.model import read
         from cvi_tpu.model.summary import memory_need
 
-        need = memory_need(read(program))
+        model = read(program)
+        need = memory_need(model)
         parts = ", ".join(f"{use} {size / 1024:.0f} KiB" for use, size in need.items())
-        return {"memory": f"{sum(need.values()) / (1 << 20):.2f} MiB ({parts})"}
+        routines = [routine for made in model.programs for routine in made.routines]
+        functions = [routine.cpu.function for routine in routines if routine.cpu]
+        on_cpu = f", {len(functions)} on the CPU ({', '.join(functions)})" if functions else ""
+        return {
+            "memory": f"{sum(need.values()) / (1 << 20):.2f} MiB ({parts})",
+            "routines": f"{len(routines) - len(functions)} on the TPU{on_cpu}",
+        }
 
 
 def make_chip(spec: ChipSpec) -> FamilyChip:
