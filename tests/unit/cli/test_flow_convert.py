@@ -62,6 +62,7 @@ def test_whole_conversion(net: World) -> None:
 
 
 def test_options_reach_the_frontend(net: World) -> None:
+    Path("w").write_bytes(b"")
     convert(batch=1, input_shapes={"x": (1, 3, 4, 4)}, outputs=["t2"], weights="w")
     assert net.frontend.loaded == {
         "weights": Path("w"),
@@ -308,6 +309,25 @@ def test_three_commands_give_what_one_gives(net: World) -> None:
     assert [op.type for op in result.quantised.ops] == [op.type for op in whole.quantised.ops]
     assert list(result.comparisons) == ["verify-quantised", "verify-machine"]
     assert Path("two.cvimodel").exists()
+
+
+def test_reading_options_do_not_apply_to_ir_files(net: World) -> None:
+    cvi.transform("net.fake", "net.cvi.json", images=["x.npz"])
+    for options in ({"batch": 2}, {"outputs": ["t1"]}, {"input_shapes": {"x": (1, 3, 2, 2)}}):
+        with pytest.raises(InputError, match="is an IR file"):
+            cvi.load("net.cvi.json", **options)  # type: ignore[arg-type]
+
+
+def test_preprocessing_options_replace_those_of_an_ir_file(net: World) -> None:
+    preset = cvi.ImageOptions(preset="zero-one")
+    cvi.transform("net.fake", "net.cvi.json", image_options=preset, images=["x.npz"])
+    other = cvi.ImageOptions(preset="tf-minus1-1")
+    result = cvi.convert(
+        "net.cvi.json", "n.cvimodel", chip="fakechip", dataset="data", image_options=other
+    )
+    preprocess = result.graph.inputs[0].preprocess
+    assert preprocess is not None and preprocess.mean == (127.5,) * 3
+    assert list(result.comparisons) == ["verify-quantised", "verify-machine"]
 
 
 def test_transform_that_fails_writes_nothing(net: World, folder: Path) -> None:

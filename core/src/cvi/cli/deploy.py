@@ -33,6 +33,7 @@ def deploy(
         str,
         typer.Option(
             "--tolerance",
+            "--quant-tolerance",
             metavar="COS,COR,EUC",
             help="Least similarity of float and quantised graph.",
             rich_help_panel="Verification",
@@ -56,7 +57,7 @@ def deploy(
             inputs_type=target.inputs_type.lower(),
             outputs_type=target.outputs_type.lower(),
             keep_tensors=target.keep_tensors,
-            tolerance=tolerance("--tolerance", least),
+            tolerance=tolerance("--quant-tolerance", least),
             correctness=correctness(target),
             excepts=checks.excepted,
             verify=not checks.no_verify,

@@ -19,6 +19,7 @@ def check_request(request: Request, *, suffix: str, compiles: bool, calibrates: 
     needed. calibrates: only thresholds are made.
     """
     _check_file("the model", request.model)
+    _check_reading(request)
     _check_output(request.output, suffix)
     _check_work_dir(request.work_dir)
     for path in request.images:
@@ -39,6 +40,28 @@ def _check_file(what: str, path: Path) -> None:
         raise InputError("there is no such file", where=f"{what} {path}", fix="check the path")
     if not path.is_file():
         raise InputError("is not a file", where=f"{what} {path}", fix="check the path")
+
+
+def _check_reading(request: Request) -> None:
+    """An IR file has been read once: nothing can be chosen any more."""
+    if request.weights:
+        _check_file("--weights", request.weights)
+    if not storage.is_graph_file(request.model):
+        return
+    given = {
+        "--weights": request.weights,
+        "--model-type": request.model_type,
+        "--batch-size": request.batch,
+        "--input-shape": request.input_shapes,
+        "--outputs": request.outputs,
+    }
+    for option, value in given.items():
+        if value:
+            raise InputError(
+                f"does not apply to {request.model}, which is an IR file",
+                where=option,
+                fix="leave it out, or give the option to `cvi transform`",
+            )
 
 
 def _check_output(path: Path | None, suffix: str) -> None:

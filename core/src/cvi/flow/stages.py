@@ -43,16 +43,15 @@ def load(job: Job) -> None:
     request = job.request
     if storage.is_graph_file(request.model):
         plugins.load_ops()
-        job.graph = storage.load(request.model)
-        return
-    reader = _frontend(job)
-    graph = reader.load(
-        request.model,
-        weights=request.weights,
-        batch=request.batch,
-        input_shapes=request.input_shapes or None,
-        outputs=request.outputs or None,
-    )
+        graph = storage.load(request.model)
+    else:
+        graph = _frontend(job).load(
+            request.model,
+            weights=request.weights,
+            batch=request.batch,
+            input_shapes=request.input_shapes or None,
+            outputs=request.outputs or None,
+        )
     files = [*request.images, *(path for sample in request.data for path in sample)]
     job.graph = images.with_preprocess(graph, request.image_options, images.uses_images(files))
 
@@ -223,6 +222,14 @@ def run(job: Job, names: tuple[str, ...]) -> None:
             raise
 
 
+_OPTIONS = {
+    "verify-float": "--tolerance",
+    "verify-quantised": "--quant-tolerance",
+    "verify-machine": "--correctness",
+}
+"""The option that says what a comparison requires."""
+
+
 # -- shared by stages -------------------------------------------------------
 
 
@@ -266,7 +273,20 @@ def _compare(
     keep_comparison(job, stage, result, target, reference)
     worst = ", ".join(f"{value:.4f}" for value in result.worst)
     job.progress.note(f"{len(result.rows)} layers, worst cosine, correlation, euclidean: {worst}")
-    result.raise_if_failed(str(request.model))
+    try:
+        result.raise_if_failed(str(request.model))
+    except VerificationError as error:
+        error.fix = _advice(job, stage)
+        raise
+
+
+def _advice(job: Job, stage: str) -> str:
+    """What to do about a failed comparison."""
+    table = job.artefact(f"{stage}.csv")
+    look = f"{table} lists all layers" if table else "--work-dir DIR keeps the table of all layers"
+    accept = f"if the difference is expected, lower {_OPTIONS[stage]} or use --excepts LAYER"
+    more = "; more images, or --method max, change the thresholds"
+    return f"{look}; {accept}{more if stage == 'verify-quantised' else ''}"
 
 
 def _present(job: Job, names: Mapping[str, Array]) -> list[str]:
