@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cvi_tpu.chip import ChipSpec
@@ -12,21 +11,15 @@ if TYPE_CHECKING:
     from cvi.ir import Graph
 
 
-@dataclass(frozen=True)
 class FamilyChip:
     """A chip of the CV18xx family; see `cvi.hookspecs.Chip`. The code generator is
     imported when it is used."""
 
-    spec: ChipSpec
-    schemes: tuple[str, ...] = ("int8",)
-
-    @property
-    def name(self) -> str:
-        return self.spec.name
-
-    @property
-    def summary(self) -> str:
-        return self.spec.summary
+    def __init__(self, spec: ChipSpec) -> None:
+        self.spec = spec
+        self.name = spec.name
+        self.summary = spec.summary
+        self.schemes: tuple[str, ...] = ("int8",)
 
     def check(self, graph: Graph) -> list[str]:
         """Layers of a quantised graph that the chip cannot run, with the reason."""
