@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
+from local_programs import Bytes, random_memory
 
 from cvi_chip_cv183x.spec import CV183X
 from cvi_tpu.isa.codec import check
@@ -280,3 +281,11 @@ def legal(kind: str, seed: int, count: int) -> Iterator[Instruction]:
             continue
         found += 1
         yield instruction
+
+
+def memory_with_records(seed: int) -> Bytes:
+    """Random local memory, with defined shifts in packed records of both sizes."""
+    memory = random_memory(seed)
+    records = memory.reshape(LANES, -1)[:, RECORDS : RECORDS + 4 * RECORD]
+    records &= 0x1F  # every byte may be a shift
+    return memory

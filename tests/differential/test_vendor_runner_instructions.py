@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from local_programs import Bytes, local_program, needs_vendor, random_memory, save
-from random_instructions import KINDS, RECORD, RECORDS, legal
+from local_programs import local_program, needs_vendor, save
+from random_instructions import KINDS, legal, memory_with_records
 
 from cvi_chip_cv183x.spec import CV183X
 from cvi_runner_vendor.session import Session
@@ -19,18 +19,10 @@ from cvi_tpu.sim import Schedule
 pytestmark = [pytest.mark.vendor, needs_vendor]
 
 
-def _memory(seed: int) -> Bytes:
-    """Random bytes with defined shifts in the packed records of both sizes."""
-    memory = random_memory(seed)
-    records = memory.reshape(CV183X.lanes, -1)[:, RECORDS : RECORDS + 4 * RECORD]
-    records &= 0x1F  # every byte may be a shift
-    return memory
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_same_local_memory(kind: str, tmp_path: Path) -> None:
     data = local_program(list(legal(kind, seed=1, count=25)))
-    memory = _memory(2)
+    memory = memory_with_records(2)
     with Session(save(tmp_path, data), timeout=60) as session:
         want = session.run({"in": memory})["out"]
     assert not np.array_equal(want, memory)

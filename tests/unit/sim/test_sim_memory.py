@@ -86,6 +86,13 @@ def test_tensors_end_inside_their_lane(tensor: Local) -> None:
         _memory().tensor(tensor)
 
 
+def test_strides_of_zero_do_not_make_gigabytes() -> None:
+    with pytest.raises(RunnerError, match="elements"):
+        _memory().tensor(Local(0, (4000, 4000, 400, 1), (0, 0, 0, 1)))
+    with pytest.raises(RunnerError, match="elements"):
+        Regions({0: np.zeros(100, np.uint8)}).view(Dram(0, 0, (4000, 4000, 400, 1), (0, 0, 0)))
+
+
 def test_dram_views() -> None:
     data = np.arange(200, dtype=np.uint8)
     regions = Regions({3: data})

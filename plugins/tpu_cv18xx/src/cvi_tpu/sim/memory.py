@@ -6,6 +6,7 @@ against the end of the lane or region it lies in.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,11 @@ def element(signed: bool, bf16: bool = False) -> np.dtype[Any]:
 _BF16, _INT8, _UINT8 = np.dtype("<u2"), np.dtype(np.int8), np.dtype(np.uint8)
 
 
+MOST_ELEMENTS = 1 << 28
+"""Elements of one operand. Strides of 0 make more out of any memory; a chip would work on
+them for seconds, a simulator would take gigabytes."""
+
+
 class LocalMemory:
     """The lanes' memory, uint8 (lanes, lane_bytes), all zero at the start."""
 
@@ -45,6 +51,7 @@ class LocalMemory:
         """
         n, c, h, w = shape
         sn, sc, sh, sw = strides
+        check_size(shape)
         lane, offset = divmod(address, self.lane_bytes)
         last = (lane + c - 1) // self.lanes
         end = offset + (n - 1) * sn + last * sc + (h - 1) * sh + (w - 1) * sw + dtype.itemsize
@@ -164,6 +171,12 @@ class LocalMemory:
         )
 
 
+def check_size(shape: Shape4) -> None:
+    """RunnerError for a tensor of more than `MOST_ELEMENTS`."""
+    if prod(shape) > MOST_ELEMENTS:
+        raise RunnerError(f"an instruction works on {prod(shape)} elements, shape {shape}")
+
+
 def fill(out: Array, pieces: list[Piece]) -> None:
     """Copy the pieces of a tensor into `out` (n, c, h, w), converting the element type."""
     for channels, view in pieces:
@@ -190,6 +203,7 @@ class Regions:
 
     def view(self, tensor: Dram) -> Array:
         """A view (n, c, h, w) of a tensor; RunnerError when it leaves its region."""
+        check_size(tensor.shape)
         n, c, h, w = tensor.shape
         sn, sc, sh = tensor.strides
         dtype = element(tensor.signed, tensor.bf16)
