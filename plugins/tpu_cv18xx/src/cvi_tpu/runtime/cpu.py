@@ -113,7 +113,8 @@ def softmax(
     powers = np.exp((rows - largest).astype(np.float64)).astype(np.float32)
     # cumsum adds one after the other in fp32, which sum does not promise
     total = np.cumsum(powers, axis=1, dtype=np.float32)[:, -1:]
-    return [(powers / total).reshape(x.shape)]
+    with np.errstate(invalid="ignore"):  # all powers can underflow: 0 / 0, as on the board
+        return [(powers / total).reshape(x.shape)]
 
 
 @cpu_function("transpose")
