@@ -121,6 +121,17 @@ def test_excepted_layer_may_differ(net: World) -> None:
     assert result.comparisons["verify-float"].excepted == ("first_Abs",)
 
 
+def test_misspelt_exception_is_a_warning(net: World) -> None:
+    with pytest.warns(UserWarning, match="no compared layer is named frist_Abs"):
+        convert(excepts=["frist_Abs", "first_Abs"])
+
+
+def test_excepted_layer_of_the_machine(net: World) -> None:
+    net.simulator.flip = ("first_Abs",)
+    result = convert(excepts=["first_Abs"]).comparisons["verify-machine"]
+    assert result.excepted == ("first_Abs",)
+
+
 def test_quantised_graph_differs_in_its_first_bad_layer(net: World, folder: Path) -> None:
     net.scheme.spoil = True
     with pytest.raises(VerificationError) as caught:
@@ -227,6 +238,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "data": ({"dataset": None}, "--dataset", "thresholds are found from images"),
     "table": ({"calibration_table": "none"}, "--calibration-table none", "no such file"),
     "image": ({"images": ["none.jpg"]}, "--image none.jpg", "no such file"),
+    "method": ({"method": "magic"}, "--method", "magic"),
     "pixels": ({"images": ["x.jpg"]}, "--preset", "not how the network wants its pixels"),
 }
 

@@ -7,6 +7,7 @@ raises a `CviError`; most of it before any work is done.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,6 +163,7 @@ def transform(
     check_request(request, suffix=GRAPH_SUFFIX, compiles=False, calibrates=False)
     job = Job(request, progress or Silent())
     stages.run(job, _TRANSFORM)
+    _warn_of_unknown(job)
     storage.save(job.graph, output)
     return job.graph
 
@@ -279,6 +281,7 @@ def compare_files(
 
 def _conversion(job: Job) -> Conversion:
     assert job.request.output is not None
+    _warn_of_unknown(job)
     chip = plugins.chip(job.request.chip)
     facts = chip.describe(job.program) if isinstance(chip, Describes) else {}
     return Conversion(
@@ -290,6 +293,14 @@ def _conversion(job: Job) -> Conversion:
         dict(job.comparisons),
         facts,
     )
+
+
+def _warn_of_unknown(job: Job) -> None:
+    """Names in --excepts that no comparison has are most likely misspelt."""
+    known = {name for result in job.comparisons.values() for name in result.excepted}
+    unknown = [name for name in job.request.excepts if name not in known]
+    if unknown and job.comparisons:
+        warnings.warn(f"--excepts: no compared layer is named {', '.join(unknown)}", stacklevel=3)
 
 
 def _path(path: PathLike | None) -> Path | None:

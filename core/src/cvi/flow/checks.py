@@ -30,6 +30,8 @@ def check_request(request: Request, *, suffix: str, compiles: bool, calibrates: 
         _check_chip(request)
     if (compiles or calibrates) and not request.calibration_table and not request.data:
         raise _no_thresholds(compiles)
+    if not request.calibration_table and (compiles or calibrates):
+        _check_calibration(request)
     _check_images(request)
     if request.verify and not request.images and not request.data:
         raise nothing_to_verify_with()
@@ -102,6 +104,14 @@ def _check_chip(request: Request) -> None:
     plugins.scheme(request.quant)
     if request.verify:
         plugins.runner("simulator")
+
+
+def _check_calibration(request: Request) -> None:
+    from cvi.calibrate.histogram import Histograms
+    from cvi.calibrate.methods import method_of
+
+    method_of(request.method)
+    Histograms(request.bins)
 
 
 def _check_images(request: Request) -> None:
