@@ -16,6 +16,7 @@ import numpy as np
 
 from cvi.errors import ModelError, RunnerError, UnsupportedError
 from cvi.ir.types import Array, DType
+from cvi_tpu.libm import expf
 from cvi_tpu.model.arguments import Value
 from cvi_tpu.model.schema import Tensor
 
@@ -97,7 +98,7 @@ def to_int8(scaled: Array) -> Array:
 def softmax(
     inputs: Sequence[Array], arguments: Mapping[str, Value], outputs: Sequence[Tensor]
 ) -> list[Array]:
-    """exp in double precision rounded to fp32, a sequential fp32 sum, an fp32 division.
+    """expf of the C library, a sequential fp32 sum, an fp32 division.
 
     What is subtracted before exp is the larger of a row's maximum and the first value at
     its position behind the axis in the whole tensor: the vendor's search starts there, also
@@ -110,7 +111,7 @@ def softmax(
     axis %= x.ndim
     rows = x.reshape(prod(x.shape[:axis]), x.shape[axis], -1)
     largest = np.maximum(rows.max(axis=1, keepdims=True), rows[0, 0])
-    powers = np.exp((rows - largest).astype(np.float64)).astype(np.float32)
+    powers = expf(rows - largest)
     # cumsum adds one after the other in fp32, which sum does not promise
     total = np.cumsum(powers, axis=1, dtype=np.float32)[:, -1:]
     with np.errstate(invalid="ignore"):  # all powers can underflow: 0 / 0, as on the board

@@ -8,12 +8,13 @@ import numpy as np
 
 from cvi.ir import Array
 from cvi.ops import Softmax
+from cvi_tpu.libm import expf
 
 
 @dataclass(frozen=True, kw_only=True)
 class CpuSoftmax(Softmax):
-    """Softmax by the runtime: exponentials in double precision rounded to fp32, an fp32 sum
-    taken one element after the other, an fp32 division (DECISIONS, CPU softmax).
+    """Softmax by the runtime: exponentials by the C library's expf, an fp32 sum taken one
+    element after the other, an fp32 division.
 
     The runtime's search for the maximum of a row starts from the tensor's first value at
     the row's place behind the axis, so that may be subtracted instead: only the rounding
@@ -26,7 +27,7 @@ class CpuSoftmax(Softmax):
         rows = np.moveaxis(x, self.axis, 0)
         first = x[(0,) * (self.axis + 1)]
         largest = np.maximum(rows.max(axis=0), first)
-        exponentials = np.exp(np.float64(rows - largest)).astype(np.float32)
+        exponentials = expf(rows - largest)
         total = np.zeros(exponentials.shape[1:], np.float32)
         for one in exponentials:
             total = total + one
