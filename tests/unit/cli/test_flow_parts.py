@@ -10,10 +10,10 @@ from fake_chip import World
 
 import cvi
 from cvi.errors import InputError
+from cvi.flow.equality import difference, same
 from cvi.flow.examine import macs
 from cvi.flow.images import ImageOptions, is_image_input, with_preprocess
 from cvi.flow.real import quantised_input, real
-from cvi.flow.stages import difference, same
 from cvi.ir import DType, Graph, Input, TensorType
 from cvi.ops import Conv2d, ConvTranspose2d, FullyConnected
 
@@ -139,6 +139,15 @@ def test_floats_of_the_cpu_may_differ_by_one_unit_in_the_last_place() -> None:
     assert same(graph, "x", up, a)
     assert not same(graph, "x", np.nextafter(up, np.float32(10)), a)
     assert not same(graph, "x", np.array([1, -3, 0], np.float32), a)
+
+
+@pytest.mark.filterwarnings("error")
+def test_infinities_are_equal_only_to_themselves() -> None:
+    graph = graph_of(TensorType((2,)))
+    a = np.array([np.inf, -np.inf], np.float32)
+    assert same(graph, "x", a, a.copy())
+    assert not same(graph, "x", a, -a)
+    assert not same(graph, "x", a, np.array([1, -1], np.float32))
 
 
 def test_difference_says_what_and_where() -> None:

@@ -43,3 +43,8 @@ def quantised_input(op: Input, array: Array) -> Array:
     limits = np.iinfo(kind.dtype.numpy)
     clipped: Array = np.clip(rounded, limits.min, limits.max)
     return clipped.astype(kind.dtype.numpy)
+
+
+def quantised_inputs(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Float test inputs in the types of a quantised graph's inputs."""
+    return {op.name: quantised_input(op, inputs[op.name]) for op in graph.inputs}

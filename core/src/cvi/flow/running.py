@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cvi import plugins
 from cvi.errors import InputError
-from cvi.flow.real import quantised_input
+from cvi.flow.real import quantised_inputs
 from cvi.ir import Array, DType, Graph, Op
 from cvi.ir.types import TensorType
 from cvi.preprocess.dataset import samples
@@ -58,7 +58,7 @@ def _run_graph(graph: Graph, files: Sequence[Path], all_tensors: bool) -> dict[s
         stored = next(samples(graph, [tuple(files)]))
     else:
         real = next(samples(_with_real_inputs(graph), [tuple(files)]))
-        stored = {op.name: quantised_input(op, real[op.name]) for op in graph.inputs}
+        stored = quantised_inputs(graph, real)
     return evaluate(graph, stored, keep=all_tensors)
 
 

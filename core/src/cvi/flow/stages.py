@@ -17,10 +17,11 @@ from cvi.compare import compare_sets
 from cvi.errors import CviError, UnsupportedError, VerificationError
 from cvi.flow import images
 from cvi.flow.artefacts import keep_comparison, keep_graph, keep_table
+from cvi.flow.equality import difference, same
 from cvi.flow.job import Job
-from cvi.flow.real import quantised_input, real_values
+from cvi.flow.real import quantised_inputs, real_values
 from cvi.hookspecs import Frontend
-from cvi.ir import Array, DType, Graph
+from cvi.ir import Array, Graph
 
 
 @dataclass(frozen=True)
@@ -311,35 +312,3 @@ def _require_equal(job: Job, shown: Mapping[str, Array]) -> None:
                 "accepts similar values",
             )
     job.progress.note(f"{len(checked)} tensors of the program are equal")
-
-
-def same(graph: Graph, name: str, array: Array, expected: Array) -> bool:
-    """Equal values; fp32 within one unit in the last place (DECISIONS, CPU functions)."""
-    import numpy as np
-
-    if array.size != expected.size:
-        return False
-    a, b = array.reshape(-1), expected.reshape(-1)
-    if graph.type_of(name).dtype is not DType.FP32:
-        return a.dtype == b.dtype and bool(np.array_equal(a, b))
-    close = np.abs(a - b) <= np.spacing(np.maximum(np.abs(a), np.abs(b)))
-    return bool(np.all(close | (a == b) | (np.isnan(a) & np.isnan(b))))
-
-
-def difference(array: Array, expected: Array) -> str:
-    """Where two arrays differ first, and in how many elements."""
-    import numpy as np
-
-    if array.size != expected.size:
-        return f"shape {list(array.shape)} instead of {list(expected.shape)}"
-    if array.dtype != expected.dtype:
-        return f"type {array.dtype} instead of {expected.dtype}"
-    wrong = np.flatnonzero(array.reshape(-1) != expected.reshape(-1))
-    at = tuple(int(i) for i in np.unravel_index(int(wrong[0]), expected.shape))
-    first = f"{array.reshape(-1)[wrong[0]]} instead of {expected.reshape(-1)[wrong[0]]} at {at}"
-    return f"{len(wrong)} of {array.size} elements differ, the first is {first}"
-
-
-def quantised_inputs(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """Float test inputs in the types of a quantised graph's inputs."""
-    return {op.name: quantised_input(op, inputs[op.name]) for op in graph.inputs}
