@@ -131,7 +131,9 @@ def main() -> None:
         opset_version=13,
         dynamo=False,
     )
-    write_images(HERE / "calibration", pictures, training[:: len(training) // CALIBRATION][:CALIBRATION])
+    write_images(
+        HERE / "calibration", pictures, training[:: len(training) // CALIBRATION][:CALIBRATION]
+    )
     names = write_images(HERE / "test", pictures, test)
     lines = [f"{name} {classes[index]}" for name, index in zip(names, test, strict=True)]
     (HERE / "test" / "labels.txt").write_text("\n".join(lines) + "\n")

@@ -10,12 +10,6 @@ from itertools import chain
 
 import numpy as np
 import pytest
-from cvi_chip_cv183x.spec import CV183X
-from cvi_tpu.codegen.compile import compile_with_report
-from cvi_tpu.isa.hazards import find_races
-from cvi_tpu.model import read
-from cvi_tpu.runtime import Runtime
-from cvi_tpu.sim.schedule import Schedule
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from kernel_cases import KERNELS, Case, case_graph
@@ -23,6 +17,12 @@ from program_runs import needs_vendor, on_vendor
 
 from cvi.execute import evaluate
 from cvi.ir import Array
+from cvi_chip_cv183x.spec import CV183X
+from cvi_tpu.codegen.compile import compile_with_report
+from cvi_tpu.isa.hazards import find_races
+from cvi_tpu.model import read
+from cvi_tpu.runtime import Runtime
+from cvi_tpu.sim.schedule import Schedule
 
 BATCH, EXAMPLES = 20, 5
 

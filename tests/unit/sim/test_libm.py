@@ -7,6 +7,7 @@ import ctypes.util
 
 import numpy as np
 import pytest
+
 from cvi_tpu.libm import expf
 
 
