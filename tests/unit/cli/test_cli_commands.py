@@ -109,6 +109,9 @@ def test_inspect(world: World, folder: Path, capsys: Capture) -> None:
     out = capsys.readouterr().out
     assert "input          x  fp32[1x3x4x4]" in out
     assert "    1 Abs" in out
+    assert "first_Abs" not in out
+    assert main(["inspect", "net.fake", "--layers"]) == 0
+    assert "first_Abs    Abs   fp32[1x3x4x4]" in capsys.readouterr().out
 
 
 def test_chips(world: World, capsys: Capture) -> None:

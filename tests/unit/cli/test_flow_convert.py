@@ -238,6 +238,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "data": ({"dataset": None}, "--dataset", "thresholds are found from images"),
     "table": ({"calibration_table": "none"}, "--calibration-table none", "no such file"),
     "image": ({"images": ["none.jpg"]}, "--image none.jpg", "no such file"),
+    "inputs": ({"inputs_type": "bf16"}, "--inputs-type", "unknown type 'bf16'"),
+    "outputs": ({"outputs_type": ""}, "--outputs-type", "unknown type ''"),
     "method": ({"method": "magic"}, "--method", "magic"),
     "pixels": ({"images": ["x.jpg"]}, "--preset", "not how the network wants its pixels"),
 }

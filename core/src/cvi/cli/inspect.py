@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from cvi.cli.groups import grouped
@@ -12,7 +14,11 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 @grouped
-def inspect(model: ModelFile, reading: ModelOptions) -> None:
+def inspect(
+    model: ModelFile,
+    reading: ModelOptions,
+    layers: Annotated[bool, typer.Option("--layers", help="List every layer.")] = False,
+) -> None:
     """Show inputs, outputs, layers, parameters, MACs, and what is known of preprocessing."""
     import cvi
     from cvi.cli.table import print_table
@@ -33,3 +39,5 @@ def inspect(model: ModelFile, reading: ModelOptions) -> None:
     rows += [("layers", str(sum(found.ops.values())))]
     rows += [("", f"{count:5d} {kind}") for kind, count in found.ops.items()]
     print_table(rows)
+    if layers:
+        print_table([("", ""), ("layer", "op", "result"), *found.layers])

@@ -102,6 +102,12 @@ def _check_chip(request: Request) -> None:
             fix=f"one of: {', '.join(chip.schemes)}",
         )
     plugins.scheme(request.quant)
+    for option, value in (
+        ("--inputs-type", request.inputs_type),
+        ("--outputs-type", request.outputs_type),
+    ):
+        if value not in ("int8", "fp32"):
+            raise InputError(f"unknown type {value!r}", where=option, fix="one of: int8, fp32")
     if request.verify:
         plugins.runner("simulator")
 

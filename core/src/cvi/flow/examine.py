@@ -30,14 +30,16 @@ from cvi.ops import (
 class Examination:
     """What a network consists of.
 
-    ops: how often each kind occurs. parameters: elements of all constants. macs:
-    multiply-accumulates of convolutions and matrix products for one inference.
-    preprocessing: by image input, the formula or what is known of it, and how.
+    layers: name, kind and result type of each, in execution order. ops: how often each
+    kind occurs. parameters: elements of all constants. macs: multiply-accumulates of
+    convolutions and matrix products for one inference. preprocessing: by image input, the
+    formula or what is known of it, and how.
     """
 
     name: str
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
+    layers: tuple[tuple[str, str, str], ...]
     ops: Mapping[str, int]
     parameters: int
     macs: int
@@ -87,6 +89,7 @@ def inspect(
         name=graph.name,
         inputs={op.name: str(op.type) for op in graph.inputs},
         outputs={name: str(graph.type_of(name)) for name in graph.outputs},
+        layers=tuple((op.name, op.kind, str(op.type)) for op in layers),
         ops=dict(Counter(op.kind for op in layers).most_common()),
         parameters=sum(array.size for array in graph.constants.values()),
         macs=sum(macs(graph, op) for op in layers),

@@ -65,7 +65,7 @@ def _no_match(pattern: str, names: Mapping[str, str]) -> InputError:
     return InputError(
         f"no tensor or layer matches {pattern!r}" + (f", near: {', '.join(near)}" if near else ""),
         where="--outputs",
-        fix="`cvi inspect MODEL` lists the layers",
+        fix="`cvi inspect MODEL --layers` lists them",
     )
 
 
