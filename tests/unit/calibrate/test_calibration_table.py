@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cvi.calibrate.table import CalibrationTable, Threshold
 from cvi.errors import InputError
+from mutants import text_changed
 
 TABLE = """# genetated time: 2026-01-01 00:00:00
 # histogram number: 2048
@@ -148,7 +149,7 @@ def test_mutants_are_read_or_refused(tmp_path: Path) -> None:
     outcomes = set()
     for seed in range(500):
         path = tmp_path / "mutant"
-        path.write_bytes(_mutant(TABLE.encode() + b"weight conv1 1 2\n", random.Random(seed)))
+        path.write_bytes(text_changed(TABLE.encode() + b"weight conv1 1 2\n", random.Random(seed)))
         try:
             table = CalibrationTable.read(path)
         except InputError as error:
@@ -158,20 +159,3 @@ def test_mutants_are_read_or_refused(tmp_path: Path) -> None:
             outcomes.add("read")
             assert all(entry.threshold > 0 for entry in table.entries.values())
     assert outcomes == {"read", "refused"}
-
-
-def _mutant(data: bytes, rng: random.Random) -> bytes:
-    mutant = bytearray(data)
-    for _ in range(rng.randint(1, 6)):
-        at = rng.randrange(len(mutant))
-        match rng.randrange(4):
-            case 0:
-                mutant[at] = rng.randrange(256)
-            case 1:
-                del mutant[at : at + rng.randint(1, 20)]
-            case 2:
-                mutant[at:at] = rng.choice([b"\n", b" ", b"\r", b"-", b"e", b"nan", b"\0"])
-            case _:
-                mutant[at:at] = mutant[: rng.randint(1, 60)]
-        mutant = mutant or bytearray(b"x")
-    return bytes(mutant)

@@ -19,6 +19,7 @@ from cvi.ir import Array, Graph, Op, TensorType
 from cvi.ir.storage import is_graph_file, load, save
 from cvi.ir.weights import read_weights, weights_path, write_weights
 from cvi.ops import Clip, Concat, Pad, Relu
+from mutants import json_changed
 
 
 class Rounding(Enum):
@@ -278,28 +279,6 @@ def test_empty_weight_file(tmp_path):
     assert read_weights(tmp_path / "w")[0] == {}
 
 
-def mutated(data: bytes, rng: random.Random) -> bytes:
-    """The bytes with a few random changes, some of them of JSON's own characters."""
-    out = bytearray(data)
-    for _ in range(rng.choice([1, 1, 2, 8])):
-        at = rng.randrange(len(out))
-        kind = rng.randrange(5)
-        if kind == 0:
-            out[at] = rng.randrange(256)
-        elif kind == 1:
-            del out[at : at + rng.choice([1, 4, 100])]
-        elif kind == 2:
-            out[at:at] = rng.choice([b"-", b"9", b"[", b"]", b'"', b"null", b"1e999", b"9" * 30])
-        elif kind == 3:
-            digits = [i for i, byte in enumerate(out[:4000]) if chr(byte).isdigit()]
-            out[rng.choice(digits or [at])] = ord(rng.choice("0123456789"))
-        else:
-            del out[at:]
-        if not out:
-            return b""
-    return bytes(out)
-
-
 def test_mutants_give_a_graph_or_one_error(tmp_path, saved):
     """500 mutants of the two files: each loads, or is refused with a place and a reason."""
     rng = random.Random(20)
@@ -308,7 +287,7 @@ def test_mutants_give_a_graph_or_one_error(tmp_path, saved):
     loaded = 0
     for _ in range(500):
         victim = rng.choice([saved, saved, weights])
-        victim.write_bytes(mutated(originals[victim], rng))
+        victim.write_bytes(json_changed(originals[victim], rng))
         try:
             graph = load(saved)
             loaded += 1

@@ -13,26 +13,13 @@ from samples import sample
 from cvi.errors import ModelError
 from cvi_tpu.model import CviModelFile, decode_arguments, encode_arguments, read, write
 from cvi_tpu.model.flat import read_root
+from mutants import words_changed
 
 MUTANTS = 500
 
 
 def _mutant(data: bytes, seed: int) -> bytes:
-    """A few changed bytes or words, sometimes a cut or a doubled part."""
-    chance = random.Random(seed)
-    out = bytearray(data)
-    for _ in range(chance.randint(1, 6)):
-        at = chance.randrange(len(out) - 4)
-        kind = chance.randrange(4)
-        if kind == 0:
-            out[at] ^= 1 << chance.randrange(8)
-        elif kind == 1:
-            struct.pack_into("<I", out, at, chance.choice([0, 1, 0x7FFFFFFF, 0xFFFFFFFF, 1 << 20]))
-        elif kind == 2:
-            out[at] = chance.randrange(256)
-        else:
-            del out[at : at + chance.randint(1, 8)]
-    return bytes(out)
+    return words_changed(data, random.Random(seed))
 
 
 def _attempt(data: bytes) -> bool:

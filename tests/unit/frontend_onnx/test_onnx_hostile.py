@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from onnx_models import Build, make_model, node
 
 from cvi.errors import CviError, InputError, ModelError, UnsupportedError
 from cvi_frontend_onnx.frontend import OnnxFrontend
+from mutants import ANY_FORMAT, onnx_changed
 
 LOAD = OnnxFrontend().load
 ACCEPTS = OnnxFrontend().accepts
@@ -300,72 +301,7 @@ def test_long_chains_do_not_recurse(build: Build) -> None:
 # -- mutations ----------------------------------------------------------------------------
 
 
-def flipped(data: bytes, rng: random.Random) -> bytes:
-    mutant = bytearray(data)
-    for _ in range(rng.choice((1, 1, 2, 8))):
-        mutant[rng.randrange(len(mutant))] ^= 1 << rng.randrange(8)
-    return bytes(mutant)
-
-
-def truncated(data: bytes, rng: random.Random) -> bytes:
-    return data[: rng.randrange(len(data))]
-
-
-def inserted(data: bytes, rng: random.Random) -> bytes:
-    at = rng.randrange(len(data))
-    return data[:at] + rng.randbytes(rng.randrange(1, 9)) + data[at:]
-
-
-def doubled(data: bytes, rng: random.Random) -> bytes:
-    a, b = sorted(rng.randrange(len(data)) for _ in range(2))
-    return data[:b] + data[a:b] + data[b:]
-
-
-def messages(proto: Any) -> Iterator[Any]:
-    """A message and all messages in it."""
-    yield proto
-    for field, value in proto.ListFields():
-        if field.type == field.TYPE_MESSAGE:
-            for inner in value if field.is_repeated else [value]:
-                yield from messages(inner)
-
-
-STRANGE: dict[type, list[Any]] = {
-    int: [0, -1, 1, 2, 7, 10**6, 2**31 - 1, -(2**31)],
-    float: [0.0, -1.0, float("nan"), float("inf"), 1e30],
-    str: ["", "x", "a", "y", "Conv", "Reshape", "Ωmega", "w"],
-    bytes: [b"", b"\xff\xfe", b"nearest", b"SAME_UPPER", bytes(8)],
-    bool: [True, False],
-}
-
-
-def field_changed(data: bytes, rng: random.Random) -> bytes:
-    """One field of one message takes another value of its type, or vanishes."""
-    model = ModelProto.FromString(data)
-    proto = rng.choice(list(messages(model)))
-    fields = proto.ListFields()
-    if not fields:
-        return data
-    field, value = rng.choice(fields)
-    if field.type == field.TYPE_MESSAGE or rng.random() < 0.2:
-        proto.ClearField(field.name)
-    elif field.is_repeated:
-        choices = STRANGE[type(value[0])]
-        index = rng.randrange(len(value))
-        _try(lambda: value.__setitem__(index, rng.choice(choices)))
-    else:
-        _try(lambda: setattr(proto, field.name, rng.choice(STRANGE[type(value)])))
-    return model.SerializeToString()
-
-
-def _try(change: Callable[[], None]) -> None:
-    try:
-        change()
-    except (ValueError, TypeError):
-        return  # the value does not fit the field's range
-
-
-MUTATIONS = (flipped, truncated, inserted, doubled, field_changed, field_changed, field_changed)
+MUTATIONS = (*ANY_FORMAT, onnx_changed, onnx_changed, onnx_changed)
 MUTANTS = 500
 SECONDS_EACH = 3.0
 
@@ -397,6 +333,6 @@ def test_mutation_is_not_vacuous() -> None:
     """Field-level mutants are still protocol buffers that onnx can parse."""
     rng = random.Random(1)
     data = conv_model().SerializeToString()
-    mutants = {field_changed(data, rng) for _ in range(50)}
+    mutants = {onnx_changed(data, rng) for _ in range(50)}
     assert len(mutants) > 30
     assert all(onnx.ModelProto.FromString(m) is not None for m in mutants)
