@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cvi.cli import parse
-from cvi.compare import Tolerance
-from cvi.flow.images import ImageOptions
+
+if TYPE_CHECKING:
+    from cvi.compare import Tolerance
+    from cvi.flow.images import ImageOptions
 
 _MODEL = "Model"
 _PIXELS = "Preprocessing"
@@ -173,6 +175,8 @@ class PixelOptions:
 
     def parsed(self) -> ImageOptions:
         """The options as the public API takes them."""
+        from cvi.flow.images import ImageOptions
+
         return ImageOptions(
             preset=self.preset,
             net_input_dims=parse.dims("--net-input-dims", self.net_input_dims),
@@ -282,6 +286,7 @@ class ChipOptions:
 
 def tolerance(option: str, text: str) -> Tolerance:
     """Three numbers; an error names the option."""
+    from cvi.compare import Tolerance
     from cvi.errors import InputError
 
     try:
