@@ -62,7 +62,9 @@ class View:
         if len(self.shape) != 4 or (self.shape[3] > 1 and self.strides[3] != self.element_bytes):
             raise ValueError(f"view of {self.shape} with strides {self.strides} is no operand")
         shape: Shape4 = (self.shape[0], self.shape[1], self.shape[2], self.shape[3])
-        strides = (self.strides[0], self.strides[1], self.strides[2])
+        # the stride of a single row says nothing, but must fit its 16 bits
+        row = self.strides[2] if shape[2] > 1 else shape[3] * self.element_bytes
+        strides = (self.strides[0], self.strides[1], row)
         return Dram(self.region, self.address, shape, strides, signed=signed)
 
 

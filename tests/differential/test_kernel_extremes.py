@@ -1,0 +1,37 @@
+"""Shapes at the edge of what an instruction's fields hold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from kernel_cases import Case, case_graph
+from program_runs import check_program, needs_vendor
+
+from cvi_tpu.quantized import ops as q
+
+TABLE = {"table": np.arange(-128, 128).astype(np.int8)}
+
+EXTREMES = {
+    "a lane's share of more than 65535 bytes": Case(q.Int8Lut, ((1, 16, 416, 416),), {}, TABLE),
+    "wider than an instruction": Case(
+        q.Int8MaxPool2d, ((1, 2, 3, 9001),), {"kernel": (2, 2), "stride": (1, 2)}
+    ),
+    "taller than an instruction": Case(
+        q.Int8MaxPool2d, ((1, 2, 9001, 3),), {"kernel": (3, 1), "stride": (2, 1)}
+    ),
+    "more channels than an instruction": Case(
+        q.Int8Clip, ((1, 9000, 1, 1),), {"minimum": 0, "maximum": 127}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EXTREMES)
+def test_simulator_runs(name: str) -> None:
+    check_program(*case_graph([EXTREMES[name]]))
+
+
+@needs_vendor
+@pytest.mark.vendor
+@pytest.mark.parametrize("name", EXTREMES)
+def test_vendor_runs(name: str) -> None:
+    check_program(*case_graph([EXTREMES[name]]), vendor=True)
