@@ -16,8 +16,9 @@ from itertools import product
 from math import prod
 
 from cvi.errors import UnsupportedError
+from cvi.ir import Op
 from cvi_tpu.chip import ChipSpec
-from cvi_tpu.codegen.context import Context
+from cvi_tpu.codegen.context import Context, View
 from cvi_tpu.codegen.tiling import Box, Range, sizes, split
 from cvi_tpu.isa.instructions import Copy, Tiu
 from cvi_tpu.isa.operands import Dram, Local, Shape4, align, ceil_div, local_strides
@@ -71,36 +72,58 @@ class Cut:
         return int(getattr(self, dim))
 
 
+@dataclass(frozen=True)
+class Part:
+    """The part of an operand that a tile needs. depends: as in `Load`."""
+
+    box: Box
+    depends: str
+
+
 class TiledOp(ABC):
     """An op as the planner sees it.
 
-    output: extents (n, c, h, w) of the result. reduction: extent of the summed dimension
-    that may be cut (1 when there is none).
+    name, operands: of the result and of the activations it is computed from; sources and
+    target: where they live in DRAM. output: extents (n, c, h, w) of the result.
+    reduction: extent of the summed dimension that may be cut (1 when there is none).
+    strict: the instructions need operands in default layout.
     """
 
-    output: Shape4
     reduction: int = 1
     orders: tuple[str, ...] = ("nchwk",)
+    strict: bool = True
 
-    def __init__(self, ctx: Context) -> None:
-        self.ctx = ctx
-        self.spec: ChipSpec = ctx.spec
+    def __init__(
+        self, ctx: Context, op: Op, sources: Sequence[View] = (), target: View | None = None
+    ) -> None:
+        self.ctx, self.spec, self.layer = ctx, ctx.spec, ctx.layer
+        self.name, self.operands = op.name, op.inputs[: max(1, len(sources))]
+        self.sources = tuple(sources) or (ctx.view(op.inputs[0]),)
+        self.target = target or ctx.view(op.name)
+        n, c, h, w = self.target.shape
+        self.output: Shape4 = (n, c, h, w)
+
+    # -- what a kernel says ---------------------------------------------------
 
     @abstractmethod
-    def loads(self, tile: Tile) -> list[Load]:
-        """Operands and constants of a tile."""
+    def parts(self, tile: Tile) -> list[Part]:
+        """What a tile needs of every operand."""
 
     @abstractmethod
-    def store(self, box: Box) -> Dram:
-        """Where a finished box of the result goes in DRAM."""
-
-    @abstractmethod
-    def compute(self, tile: Tile, at: Mapping[str, int]) -> list[Tiu]:
-        """The instructions of a tile; `at` gives the address of every slot."""
+    def emit(
+        self, tile: Tile, result: Local, operands: Sequence[Local], at: Mapping[str, int]
+    ) -> list[Tiu]:
+        """The instructions of a tile whose operands are in local memory; `at` gives the
+        address of every constant's slot."""
 
     @abstractmethod
     def cycles(self, tile: Tile) -> float:
         """Estimated cycles of computing a tile."""
+
+    def constants(self, tile: Tile) -> list[Load]:
+        """Weights and tables of a tile."""
+        del tile
+        return []
 
     def planes(self, cut_k: bool) -> int:
         """Byte planes that the result occupies while it is computed."""
@@ -121,9 +144,37 @@ class TiledOp(ABC):
         """Granularity of tile sizes per dimension (default 1; lanes for c and k)."""
         return {"c": self.spec.lanes, "k": self.spec.lanes}
 
+    # -- what follows from it -------------------------------------------------
+
     def local(self, address: int, shape: Shape4) -> Local:
         """An activation tile in default layout."""
         return Local(address, shape, local_strides(shape, self.spec.lanes))
+
+    def loads(self, tile: Tile) -> list[Load]:
+        """Operands and constants of a tile."""
+        found = [self.load(i, part, tile) for i, part in enumerate(self.parts(tile))]
+        return found + self.constants(tile)
+
+    def load(self, index: int, part: Part, tile: Tile) -> Load:
+        """The load of an operand's part."""
+        del tile
+        box, view = part.box, self.sources[index]
+        key = (box.starts, box.shape)
+        dram = view.window(box.starts, box.shape).dram()
+        return Load(f"in{index}", key, dram, self.local(0, box.shape), part.depends)
+
+    def store(self, box: Box) -> Dram:
+        """Where a finished box of the result goes in DRAM."""
+        return self.target.window(box.starts, box.shape).dram()
+
+    def compute(self, tile: Tile, at: Mapping[str, int]) -> list[Tiu]:
+        """The instructions of a tile; `at` gives the address of every slot."""
+        operands = [
+            self.local(at[load.slot], load.target.shape)
+            for load in self.loads(tile)
+            if load.slot.startswith("in")
+        ]
+        return self.emit(tile, self.local(at["out"], tile.box.shape), operands, at)
 
 
 def tile_bytes(tensor: Local) -> int:
@@ -165,7 +216,7 @@ class Plan:
 def plan(op: TiledOp) -> Plan:
     """The cheapest cut that fits. UnsupportedError when nothing does."""
     best: Plan | None = None
-    parts = _Parts(op)
+    parts = _Divisions(op)
     for tile_sizes in candidates(op, parts):
         footprint = measure(op, parts, tile_sizes)
         if footprint is None:
@@ -187,7 +238,7 @@ Sizes = tuple[int, int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Part:
+class Division:
     """The ranges of a dimension for one tile size: how many, the longest, and the one that
     needs most of the input (the longest one may lie in padding)."""
 
@@ -196,25 +247,25 @@ class Part:
     hungriest: Range
 
 
-class _Parts:
+class _Divisions:
     """The ranges of an op's dimensions for given tile sizes, worked out once each."""
 
     def __init__(self, op: TiledOp) -> None:
         self._op = op
-        self._known: dict[tuple[str, int], Part] = {}
+        self._known: dict[tuple[str, int], Division] = {}
 
-    def of(self, dim: str, size: int) -> Part:
+    def of(self, dim: str, size: int) -> Division:
         known = self._known.get((dim, size))
         if known is None:
             op = self._op
             ranges = op.ranges(dim, size)
             longest = max(ranges, key=lambda r: r.size)
             hungriest = max(ranges, key=lambda r: op.appetite(dim, r))
-            known = self._known[dim, size] = Part(len(ranges), longest, hungriest)
+            known = self._known[dim, size] = Division(len(ranges), longest, hungriest)
         return known
 
 
-def candidates(op: TiledOp, parts: _Parts) -> Iterator[Sizes]:
+def candidates(op: TiledOp, parts: _Divisions) -> Iterator[Sizes]:
     """Tile sizes worth looking at: whole images before rows, rows before columns, the whole
     reduction before parts of it."""
     n, c, h, w = op.output
@@ -246,7 +297,7 @@ class Footprint:
     tile_cycles: float
 
 
-def measure(op: TiledOp, parts: _Parts, tile_sizes: Sizes) -> Footprint | None:
+def measure(op: TiledOp, parts: _Divisions, tile_sizes: Sizes) -> Footprint | None:
     """The footprint of tile sizes; None when an instruction cannot hold them."""
     found = {dim: parts.of(dim, size) for dim, size in zip("nchwk", tile_sizes, strict=True)}
     counts = {dim: part.count for dim, part in found.items()}
@@ -384,7 +435,7 @@ def _allocate(slots: Mapping[str, Slot]) -> dict[str, _Buffers]:
 
 def _work(op: TiledOp, tile: Tile, buffers: Mapping[str, _Buffers]) -> _Work:
     work = _Work()
-    layer = op.ctx.layer
+    layer = op.layer
     for load in op.loads(tile):
         buffer = buffers[load.slot]
         if buffer.take(load.key):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from cvi.ir import Array, Op
 from cvi_tpu.codegen.context import Context, View, as_bytes, lowers
 from cvi_tpu.codegen.kernels.window import Sliding, reach, window_appetite, window_ranges
-from cvi_tpu.codegen.planner import Load, Tile, TiledOp, run, tile_bytes
+from cvi_tpu.codegen.planner import Load, Part, Tile, TiledOp, run, tile_bytes
 from cvi_tpu.codegen.tiling import Box, Range, split
-from cvi_tpu.isa.instructions import Const, Conv, Depthwise, Quant, Tiu
-from cvi_tpu.isa.operands import Dram, Local, Shape4, ceil_div
+from cvi_tpu.isa.instructions import Const, Conv, Depthwise, Quant, Tiu, Window
+from cvi_tpu.isa.operands import Dram, Local, ceil_div
 from cvi_tpu.quantized.ops import Int8AvgPool2d, Int8Conv2d
 
 RECORD = 9
@@ -31,15 +32,10 @@ class _Windowed(TiledOp):
     """Base: one input with a sliding window, per-channel records, zero point fill."""
 
     def __init__(self, ctx: Context, op: Op, sliding: Sliding, records: Array) -> None:
-        super().__init__(ctx)
-        self.source = ctx.view(op.inputs[0])
-        self.target = ctx.view(op.name)
-        n, c, h, w = self.source.shape
-        self.input: Shape4 = (n, c, h, w)
-        n, c, h, w = self.target.shape
-        self.output = (n, c, h, w)
+        super().__init__(ctx, op)
+        n, c, h, w = self.sources[0].shape
         self.sliding = sliding
-        self.axes = sliding.axes(self.input)
+        self.axes = sliding.axes((n, c, h, w))
         self.records = ctx.weight(as_bytes(records)).reshaped(records.shape)
 
     def ranges(self, dim: str, size: int) -> list[Range]:
@@ -50,15 +46,14 @@ class _Windowed(TiledOp):
     def appetite(self, dim: str, part: Range) -> int:
         return window_appetite(self.axes, dim, part) if dim in "hw" else part.size
 
-    def store(self, box: Box) -> Dram:
-        return self.target.window(box.starts, box.shape).dram()
-
-    def load_input(self, box: Box, channels: Range, depends: str) -> Load:
+    def part(self, box: Box, channels: Range, depends: str) -> Part:
+        """The input under a box of the result."""
         h, w = reach(self.axes, box)
-        starts = (box.n.start, channels.start, h.range.start, w.range.start)
-        shape = (box.n.size, channels.size, h.range.size, w.range.size)
-        source = self.source.window(starts, shape).dram()
-        return Load("in", (starts, shape), source, self.local(0, shape), depends)
+        return Part(Box(box.n, channels, h.range, w.range), depends)
+
+    def window(self, box: Box, fill: int) -> Window:
+        """The window of a tile whose input is just what it needs."""
+        return self.sliding.window(*reach(self.axes, box), fill)
 
     def load_records(self, channels: Range) -> Load:
         count = channels.size
@@ -113,9 +108,6 @@ class TiledConv(_Windowed):
             for part in split(self.group_out, min(size, self.group_out))
         ]
 
-    def units(self) -> Mapping[str, int]:
-        return {"c": self.spec.lanes, "k": self.spec.lanes}
-
     def channels(self, tile: Tile) -> Range:
         """Input channels of a tile."""
         group = tile.box.c.start // self.group_out
@@ -125,13 +117,13 @@ class TiledConv(_Windowed):
         """Input channels that are computed, the padding channel included."""
         return tile.k.size + (self.padded - self.group_in if tile.k.stop == self.reduction else 0)
 
-    def loads(self, tile: Tile) -> list[Load]:
+    def parts(self, tile: Tile) -> list[Part]:
         depends = "nhwk" if self.op.group == 1 else "nchwk"
-        found = [self.load_input(tile.box, self.channels(tile), depends)]
-        found.append(self._load_weight(tile))
-        if tile.last:
-            found.append(self.load_records(tile.box.c))
-        return found
+        return [self.part(tile.box, self.channels(tile), depends)]
+
+    def constants(self, tile: Tile) -> list[Load]:
+        records = [self.load_records(tile.box.c)] if tile.last else []
+        return [self._load_weight(tile), *records]
 
     def _load_weight(self, tile: Tile) -> Load:
         taps, depth, count = self.weight.shape[1], self._depth(tile), tile.box.c.size
@@ -152,24 +144,23 @@ class TiledConv(_Windowed):
     def planes(self, cut_k: bool) -> int:
         return 4 if cut_k else 1
 
-    def compute(self, tile: Tile, at: Mapping[str, int]) -> list[Tiu]:
-        h, w = reach(self.axes, tile.box)
-        source = self.local(
-            at["in"], (tile.box.n.size, self._depth(tile), h.range.size, w.range.size)
-        )
-        result = self.local(at["out"], tile.box.shape)
-        quant = Quant(per_channel=True, bias=True, records=at["@records"], relu=self.op.relu)
+    def emit(
+        self, tile: Tile, result: Local, operands: Sequence[Local], at: Mapping[str, int]
+    ) -> list[Tiu]:
+        n, _, h, w = operands[0].shape
+        source = replace(operands[0], shape=(n, self._depth(tile), h, w))
+        quant = Quant(per_channel=True, bias=True, records=at.get("@records", 0), relu=self.op.relu)
         partial = (0 if tile.first else 1) | (0 if tile.last else 2)
         return [
             Conv(
                 result=result,
                 input=source,
                 weight=at["@weight"],
-                window=self.sliding.window(h, w, self.op.fill),
+                window=self.window(tile.box, self.op.fill),
                 quant=quant if tile.last else Quant(),
                 partial=partial,
                 partial_plane=tile_bytes(result) if partial else 0,
-                layer=self.ctx.layer,
+                layer=self.layer,
             )
         ]
 
@@ -184,6 +175,7 @@ class TiledDepthwise(_Windowed):
     """A depthwise convolution: every channel with its own filter, or all with one constant."""
 
     orders = ("cnhwk",)
+    strict = False
 
     def __init__(
         self, ctx: Context, op: Op, sliding: Sliding, records: Array, weight: Array | int,
@@ -195,8 +187,11 @@ class TiledDepthwise(_Windowed):
             weight if isinstance(weight, int) else ctx.weight(as_bytes(weight))
         )
 
-    def loads(self, tile: Tile) -> list[Load]:
-        found = [self.load_input(tile.box, tile.box.c, "nchw"), self.load_records(tile.box.c)]
+    def parts(self, tile: Tile) -> list[Part]:
+        return [self.part(tile.box, tile.box.c, "nchw")]
+
+    def constants(self, tile: Tile) -> list[Load]:
+        found = [self.load_records(tile.box.c)]
         if isinstance(self.weight, View):
             found.append(self._load_weight(self.weight, tile.box.c))
         return found
@@ -208,17 +203,17 @@ class TiledDepthwise(_Windowed):
         source = Dram(weight.region, address, shape, (channels.size * kh * kw, kh * kw, kw))
         return Load("@weight", channels, source, self.local(0, shape), "c")
 
-    def compute(self, tile: Tile, at: Mapping[str, int]) -> list[Tiu]:
-        h, w = reach(self.axes, tile.box)
-        n, c = tile.box.n.size, tile.box.c.size
+    def emit(
+        self, tile: Tile, result: Local, operands: Sequence[Local], at: Mapping[str, int]
+    ) -> list[Tiu]:
         return [
             Depthwise(
-                result=self.local(at["out"], tile.box.shape),
-                input=self.local(at["in"], (n, c, h.range.size, w.range.size)),
+                result=result,
+                input=operands[0],
                 weight=Const(self.weight) if isinstance(self.weight, int) else at["@weight"],
-                window=self.sliding.window(h, w, self.fill),
+                window=self.window(tile.box, self.fill),
                 quant=Quant(per_channel=True, bias=True, records=at["@records"], relu=self.relu),
-                layer=self.ctx.layer,
+                layer=self.layer,
             )
         ]
 
@@ -256,17 +251,17 @@ class TiledAvgPool(TiledDepthwise):
         )
         sliding = Sliding(op.kernel, op.stride, op.pads)
         super().__init__(ctx, op, sliding, records, weight, fill=0, relu=op.relu)
-        self.parts = (split(self.output[2], 1), split(self.output[3], 1))
+        self.area = (Range(0, self.output[2]), Range(0, self.output[3]))
 
     def restrict(self, h: Range, w: Range) -> TiledAvgPool:
         """Only this part of the output plane."""
-        self.parts = ([h], [w])
+        self.area = (h, w)
         return self
 
     def ranges(self, dim: str, size: int) -> list[Range]:
         if dim not in "hw":
             return super().ranges(dim, size)
-        whole = self.parts["hw".index(dim)][0]
+        whole = self.area["hw".index(dim)]
         return [Range(whole.start + r.start, r.size) for r in split(whole.size, size)]
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import prod
 
 from cvi.ir import Op, Shape
 from cvi_tpu.codegen.context import Context, View, as_bytes, four_dims, lowers
-from cvi_tpu.codegen.planner import Load, Tile, TiledOp, run, tile_bytes
+from cvi_tpu.codegen.planner import Load, Part, Tile, TiledOp, run, tile_bytes
 from cvi_tpu.codegen.tiling import Box, Range
 from cvi_tpu.isa.instructions import Arith, ArithOp, Const, Lut, Tiu
 from cvi_tpu.isa.operands import Dram, Local, Shape4, ceil_div
@@ -32,49 +33,37 @@ class TiledEltwise(TiledOp):
     """
 
     orders = ("nchwk",)
+    strict = False
 
     def __init__(self, ctx: Context, op: Op, operands: Sequence[View], target: View) -> None:
-        super().__init__(ctx)
+        super().__init__(ctx, op, operands, target)
         self.op = op
-        self.operands, self.target = operands, target
-        n, c, h, w = target.shape
-        self.output = (n, c, h, w)
 
-    def loads(self, tile: Tile) -> list[Load]:
-        return [self._load(i, view, tile.box) for i, view in enumerate(self.operands)]
+    def parts(self, tile: Tile) -> list[Part]:
+        return [self._part(view, tile.box) for view in self.sources]
 
-    def _load(self, index: int, view: View, box: Box) -> Load:
-        parts = (box.n, box.c, box.h, box.w)
-        own = [r if dim > 1 else Range(0, 1) for r, dim in zip(parts, view.shape, strict=True)]
-        part = Box(*own)
-        dram = view.window(part.starts, part.shape).dram()
-        shape = part.shape
-        if view.shape[1] == 1 and box.c.size > 1:
-            shape = (shape[0], box.c.size, shape[2], shape[3])
-            dram = Dram(dram.region, dram.address, shape, (dram.strides[0], 0, dram.strides[2]))
+    def _part(self, view: View, box: Box) -> Part:
+        ranges = (box.n, box.c, box.h, box.w)
+        own = [r if dim > 1 else Range(0, 1) for r, dim in zip(ranges, view.shape, strict=True)]
         moving = "".join(d for d, dim in zip("nchw", view.shape, strict=True) if dim > 1)
-        key = (part.starts, shape)
-        return Load(f"in{index}", key, dram, self.local(0, shape), moving + "c")
+        return Part(Box(*own), moving + "c")
 
-    def operand(self, index: int, box: Box, at: Mapping[str, int]) -> Local:
-        """An operand with the result's shape, repeated where it broadcasts."""
-        view = self.operands[index]
-        repeated = [
-            d != "c" and dim == 1 and size > 1
-            for d, size, dim in zip("nchw", box.shape, view.shape, strict=True)
-        ]
-        n, c, h, w = (1 if r else size for r, size in zip(repeated, box.shape, strict=True))
-        strides = self.local(0, (n, c, h, w)).strides
-        n, c, h, w = (0 if r else stride for r, stride in zip(repeated, strides, strict=True))
-        return Local(at[f"in{index}"], box.shape, (n, c, h, w))
+    def load(self, index: int, part: Part, tile: Tile) -> Load:
+        """A single channel that stands for all is put into every lane by a repeating load."""
+        load = super().load(index, part, tile)
+        n, c, h, w = part.box.shape
+        count = tile.box.c.size
+        if c == count:
+            return load
+        shape = (n, count, h, w)
+        strides = (load.source.strides[0], 0, load.source.strides[2])
+        source = Dram(load.source.region, load.source.address, shape, strides)
+        return Load(load.slot, (load.key, count), source, self.local(0, shape), load.depends)
 
-    def store(self, box: Box) -> Dram:
-        return self.target.window(box.starts, box.shape).dram()
-
-    def compute(self, tile: Tile, at: Mapping[str, int]) -> list[Tiu]:
-        box = tile.box
-        operands = [self.operand(i, box, at) for i in range(len(self.operands))]
-        return self.arithmetic(self.local(at["out"], box.shape), operands, at)
+    def emit(
+        self, tile: Tile, result: Local, operands: Sequence[Local], at: Mapping[str, int]
+    ) -> list[Tiu]:
+        return self.arithmetic(result, [repeated(x, result.shape) for x in operands], at)
 
     def arithmetic(
         self, result: Local, operands: Sequence[Local], at: Mapping[str, int]
@@ -85,7 +74,17 @@ class TiledEltwise(TiledOp):
     def cycles(self, tile: Tile) -> float:
         n, c, h, w = tile.box.shape
         rounds = n * ceil_div(c, self.spec.lanes) * ceil_div(h * w, self.spec.eu_bytes)
-        return 40 + rounds * 8.0 * max(1, len(self.operands))
+        return 40 + rounds * 8.0 * max(1, len(self.sources))
+
+
+def repeated(operand: Local, shape: Shape4) -> Local:
+    """The operand with the result's shape: size-1 dimensions repeat by a stride of 0."""
+    strides = tuple(
+        0 if own == 1 and size > 1 else stride
+        for own, size, stride in zip(operand.shape, shape, operand.strides, strict=True)
+    )
+    n, c, h, w = strides
+    return replace(operand, shape=shape, strides=(n, c, h, w))
 
 
 class TiledAdd(TiledEltwise):
@@ -102,7 +101,7 @@ class TiledAdd(TiledEltwise):
         assert isinstance(op, Int8Add)
         plane = tile_bytes(result)
         wide = Local(result.address, result.shape, result.strides, plane=plane)
-        layer = self.ctx.layer
+        layer = self.layer
         work: list[Tiu] = [
             Arith(op=ArithOp.MUL, result=wide, left=operands[0], right=Const(op.multipliers[0]),
                   layer=layer)
@@ -130,7 +129,7 @@ class TiledBinary(TiledEltwise):
     def arithmetic(
         self, result: Local, operands: Sequence[Local], at: Mapping[str, int]
     ) -> list[Tiu]:
-        op, layer = self.op, self.ctx.layer
+        op, layer = self.op, self.layer
         left, right = operands
         if isinstance(op, Int8Mul):
             return [
@@ -147,7 +146,7 @@ class TiledUnary(TiledEltwise):
     def arithmetic(
         self, result: Local, operands: Sequence[Local], at: Mapping[str, int]
     ) -> list[Tiu]:
-        op, layer, source = self.op, self.ctx.layer, operands[0]
+        op, layer, source = self.op, self.layer, operands[0]
         if isinstance(op, Int8Requant):
             return [
                 Arith(op=ArithOp.MUL, result=result, left=source, right=Const(op.weight),
@@ -174,16 +173,19 @@ class TiledLut(TiledEltwise):
         super().__init__(ctx, op, operands, target)
         self.table = ctx.weight(as_bytes(ctx.constant(op.inputs[1])))
 
-    def loads(self, tile: Tile) -> list[Load]:
+    strict = True
+
+    def constants(self, tile: Tile) -> list[Load]:
+        del tile
         lanes = self.spec.lanes
         shape = (1, lanes, 16, 16)
         source = Dram(self.table.region, self.table.address, shape, (TABLE_BYTES, 0, 16))
-        return [*super().loads(tile), Load("@table", 0, source, self.local(0, shape), "")]
+        return [Load("@table", 0, source, self.local(0, shape), "")]
 
     def arithmetic(
         self, result: Local, operands: Sequence[Local], at: Mapping[str, int]
     ) -> list[Tiu]:
-        return [Lut(result=result, input=operands[0], table=at["@table"], layer=self.ctx.layer)]
+        return [Lut(result=result, input=operands[0], table=at["@table"], layer=self.layer)]
 
     def cycles(self, tile: Tile) -> float:
         n, c, h, w = tile.box.shape

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 from cvi.ir import Op
 from cvi.ops import Upsample
 from cvi_tpu.codegen.context import Context, lowers
 from cvi_tpu.codegen.kernels.window import Sliding, reach, window_appetite, window_ranges
-from cvi_tpu.codegen.planner import Load, Tile, TiledOp, run
+from cvi_tpu.codegen.planner import Part, Tile, TiledOp, run
 from cvi_tpu.codegen.tiling import Box, Range
 from cvi_tpu.isa.instructions import Arith, ArithOp, Pool, PoolOp, Tiu
-from cvi_tpu.isa.operands import Dram, Local, Shape4, ceil_div
+from cvi_tpu.isa.operands import Local, ceil_div
 from cvi_tpu.quantized.ops import Int8MaxPool2d
 
 LOWEST = -128
-
-
-def shape4(shape: tuple[int, ...]) -> Shape4:
-    n, c, h, w = shape
-    return (n, c, h, w)
 
 
 class TiledMaxPool(TiledOp):
@@ -29,11 +24,10 @@ class TiledMaxPool(TiledOp):
     orders = ("nchwk",)
 
     def __init__(self, ctx: Context, op: Int8MaxPool2d) -> None:
-        super().__init__(ctx)
-        self.source, self.target = ctx.view(op.inputs[0]), ctx.view(op.name)
-        self.output = shape4(self.target.shape)
+        super().__init__(ctx, op)
+        n, c, h, w = self.sources[0].shape
         self.sliding = Sliding(op.kernel, op.stride, op.pads)
-        self.axes = self.sliding.axes(shape4(self.source.shape))
+        self.axes = self.sliding.axes((n, c, h, w))
 
     def ranges(self, dim: str, size: int) -> list[Range]:
         if dim in "hw":
@@ -43,29 +37,16 @@ class TiledMaxPool(TiledOp):
     def appetite(self, dim: str, part: Range) -> int:
         return window_appetite(self.axes, dim, part) if dim in "hw" else part.size
 
-    def loads(self, tile: Tile) -> list[Load]:
-        box = tile.box
-        h, w = reach(self.axes, box)
-        starts = (box.n.start, box.c.start, h.range.start, w.range.start)
-        shape = (box.n.size, box.c.size, h.range.size, w.range.size)
-        source = self.source.window(starts, shape).dram()
-        return [Load("in", (starts, shape), source, self.local(0, shape), "nchw")]
-
-    def store(self, box: Box) -> Dram:
-        return self.target.window(box.starts, box.shape).dram()
-
-    def compute(self, tile: Tile, at: Mapping[str, int]) -> list[Tiu]:
+    def parts(self, tile: Tile) -> list[Part]:
         h, w = reach(self.axes, tile.box)
-        n, c = tile.box.n.size, tile.box.c.size
-        return [
-            Pool(
-                op=PoolOp.MAX,
-                result=self.local(at["out"], tile.box.shape),
-                input=self.local(at["in"], (n, c, h.range.size, w.range.size)),
-                window=self.sliding.window(h, w, LOWEST),
-                layer=self.ctx.layer,
-            )
-        ]
+        return [Part(Box(tile.box.n, tile.box.c, h.range, w.range), "nchw")]
+
+    def emit(
+        self, tile: Tile, result: Local, operands: Sequence[Local], at: Mapping[str, int]
+    ) -> list[Tiu]:
+        window = self.sliding.window(*reach(self.axes, tile.box), LOWEST)
+        source = operands[0]
+        return [Pool(op=PoolOp.MAX, result=result, input=source, window=window, layer=self.layer)]
 
     def cycles(self, tile: Tile) -> float:
         n, c, h, w = tile.box.shape
@@ -85,47 +66,42 @@ class TiledUpsample(TiledOp):
     """Nearest upsampling: one strided copy in local memory per position in a pixel's block."""
 
     orders = ("nchwk",)
+    strict = False
 
     def __init__(self, ctx: Context, op: Upsample) -> None:
-        super().__init__(ctx)
-        self.source, self.target = ctx.view(op.inputs[0]), ctx.view(op.name)
-        self.output = shape4(self.target.shape)
+        super().__init__(ctx, op)
         self.factors = op.factors
 
     def units(self) -> Mapping[str, int]:
         return {**super().units(), "h": self.factors[0], "w": self.factors[1]}
 
-    def _input(self, box: Box) -> tuple[Shape4, Shape4]:
-        fh, fw = self.factors
-        starts = (box.n.start, box.c.start, box.h.start // fh, box.w.start // fw)
-        return starts, (box.n.size, box.c.size, box.h.size // fh, box.w.size // fw)
+    def parts(self, tile: Tile) -> list[Part]:
+        box = tile.box
+        h, w = (
+            Range(r.start // factor, r.size // factor)
+            for r, factor in zip((box.h, box.w), self.factors, strict=True)
+        )
+        return [Part(Box(box.n, box.c, h, w), "nchw")]
 
-    def loads(self, tile: Tile) -> list[Load]:
-        starts, shape = self._input(tile.box)
-        source = self.source.window(starts, shape).dram()
-        return [Load("in", (starts, shape), source, self.local(0, shape), "nchw")]
-
-    def store(self, box: Box) -> Dram:
-        return self.target.window(box.starts, box.shape).dram()
-
-    def compute(self, tile: Tile, at: Mapping[str, int]) -> list[Tiu]:
-        _, shape = self._input(tile.box)
-        source = self.local(at["in"], shape)
-        n_stride, c_stride, h_stride, w_stride = self.local(0, tile.box.shape).strides
+    def emit(
+        self, tile: Tile, result: Local, operands: Sequence[Local], at: Mapping[str, int]
+    ) -> list[Tiu]:
+        source = operands[0]
+        n_stride, c_stride, h_stride, w_stride = result.strides
         fh, fw = self.factors
         strides = (n_stride, c_stride, h_stride * fh, w_stride * fw)
         return [
             Arith(
                 op=ArithOp.COPY,
-                result=Local(at["out"] + y * h_stride + x * w_stride, shape, strides),
+                result=Local(result.address + y * h_stride + x * w_stride, source.shape, strides),
                 left=source,
-                layer=self.ctx.layer,
+                layer=self.layer,
             )
             for y, x in product(range(fh), range(fw))
         ]
 
     def cycles(self, tile: Tile) -> float:
-        n, c, h, w = self._input(tile.box)[1]
+        n, c, h, w = self.parts(tile)[0].box.shape
         rounds = n * ceil_div(c, self.spec.lanes) * ceil_div(h * w, self.spec.eu_bytes)
         return self.factors[0] * self.factors[1] * (38 + rounds * 3)
 
