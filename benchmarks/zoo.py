@@ -1,0 +1,201 @@
+"""The networks on which the toolchain is verified, as data.
+
+One is shipped with the examples. The others lie in the folder `shared` next to the
+repository: trained models, and well-known architectures with random weights, whose ONNX
+files are made from compact archives when they are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from cvi.compare import Tolerance
+from cvi.flow.images import ImageOptions
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED = REPOSITORY.parent / "shared"
+
+EXAMPLE_IMAGES = REPOSITORY / "examples" / "digits" / "calibration"
+_IMAGES = SHARED / "images"
+
+LOOSE = Tolerance(-1.1, -1.1, -1e9)
+"""For layers whose quantisation error says nothing of the toolchain; `least_cosine` of the
+outputs still holds."""
+
+
+class Origin(str, Enum):
+    """Where a network comes from."""
+
+    EXAMPLE = "example"
+    TRAINED = "trained"
+    RANDOM = "random weights"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZooModel:
+    """One network and how to convert it.
+
+    file: an ONNX file, or for random weights the archive it is made from. image: the test
+    image. dataset, images: folder of calibration images, and how many are drawn.
+    quant_tolerance: least similarity of every quantised layer to its float layer (of
+    random weights and few calibration images not much can be asked). least_cosine: of the
+    program's worst output to the original network in fp32. random_orders: how many seeded
+    random interleavings of the engines are run besides program order, TIU first and TDMA
+    first.
+    """
+
+    name: str
+    origin: Origin
+    file: Path
+    pixels: ImageOptions
+    image: Path
+    dataset: Path
+    images: int = 8
+    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    quant_tolerance: Tolerance = Tolerance(0.8, 0.8, 0.3)
+    least_cosine: float = 0.98
+    random_orders: int = 10
+
+    @property
+    def present(self) -> bool:
+        """Whether its files are on this machine."""
+        return all(path.exists() for path in (self.file, self.image, self.dataset))
+
+    def onnx(self, folder: Path) -> Path:
+        """The ONNX file; one made from an archive is put into `folder`."""
+        return self.file if self.origin is not Origin.RANDOM else expand(self.file, folder)
+
+
+def expand(archive: Path, folder: Path) -> Path:
+    """The ONNX file of an archive: the graph, and weights stored as int8 with one scale
+    per output channel (array `q:NAME` times array `s:NAME`)."""
+    import numpy as np
+    import onnx
+
+    with np.load(archive, allow_pickle=False) as arrays:
+        model = onnx.ModelProto.FromString(arrays["graph"].tobytes())
+        for key in arrays.files:
+            kind, _, name = key.partition(":")
+            if kind != "q":
+                continue
+            weight = arrays[key].astype(np.float32)
+            scale = arrays[f"s:{name}"].reshape(-1, *[1] * (weight.ndim - 1))
+            model.graph.initializer.append(onnx.numpy_helper.from_array(weight * scale, name))
+    target = folder / f"{archive.stem}.onnx"
+    onnx.save(model, str(target))
+    return target
+
+
+def _trained(
+    name: str,
+    file: str,
+    pixels: ImageOptions,
+    image: str | Path,
+    dataset: str | Path,
+    **options: float | Tolerance | Mapping[str, tuple[int, ...]],
+) -> ZooModel:
+    return ZooModel(
+        name=name,
+        origin=Origin.TRAINED,
+        file=SHARED / "models" / "onnx" / file,
+        pixels=pixels,
+        image=_IMAGES / image,
+        dataset=_IMAGES / dataset,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def _random(name: str, least_cosine: float, **options: int) -> ZooModel:
+    return ZooModel(
+        name=f"{name}_random",
+        origin=Origin.RANDOM,
+        file=SHARED / "models" / "random" / f"{name}.npz",
+        pixels=ImageOptions(preset="imagenet-torch"),
+        image=_IMAGES / "samples" / "cat.jpg",
+        dataset=_IMAGES / "imagenet_train100",
+        quant_tolerance=LOOSE,
+        least_cosine=least_cosine,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+_TORCH = ImageOptions(preset="imagenet-torch")
+_TENSORFLOW = ImageOptions(preset="tf-minus1-1")
+_ZERO_ONE = ImageOptions(preset="zero-one")
+_GRAY = ImageOptions(gray=True, raw_scale=1.0)
+_BGR = ImageOptions(preset="none")
+_ULTRAFACE = ImageOptions(channel_order="rgb", mean=(127.0,), std=(128.0,))
+
+_CAT, _PARADE = "samples/cat.jpg", "samples/parade.jpg"
+_PHOTOS, _FACES, _STREETS = "imagenet_train100", "orl12", "coco24"
+_ULTRAFACE_FILE = "ultraface_rfb320/version-RFB-320"
+
+ZOO: tuple[ZooModel, ...] = (
+    ZooModel(
+        name="digits",
+        origin=Origin.EXAMPLE,
+        file=REPOSITORY / "examples" / "digits" / "digits.onnx",
+        pixels=_GRAY,
+        image=REPOSITORY / "examples" / "digits" / "test" / "digit_0005.png",
+        dataset=EXAMPLE_IMAGES,
+    ),
+    _trained("mnist", "mnist/mnist.onnx", _GRAY, EXAMPLE_IMAGES / "digit_0001.png", EXAMPLE_IMAGES),
+    _trained("resnet20_cifar10", "resnet20_cifar10/resnet20_cifar10.onnx", _ZERO_ONE, _CAT, _PHOTOS),
+    _trained("resnet56_cifar10", "resnet56_cifar10/resnet56_cifar10.onnx", _ZERO_ONE, _CAT, _PHOTOS),
+    _trained(
+        "mobilenet_v1_0.25_128",
+        "mobilenet_v1_0.25_128/mobilenet_v1_0.25_128_quant_float.onnx",
+        _TENSORFLOW,
+        _CAT,
+        _PHOTOS,
+    ),
+    _trained(
+        "torch_mobilenet_v2",
+        "torch_mobilenet_v2/torch_mobilenet_v2_float.onnx",
+        _TORCH,
+        _CAT,
+        _PHOTOS,
+    ),
+    _trained("pfld", "pfld/pfld.onnx", _ZERO_ONE, "orl12/s1_1.pgm", _FACES),
+    _trained("ultraface_rfb320", f"{_ULTRAFACE_FILE}.onnx", _ULTRAFACE, _PARADE, _FACES),
+    _trained(
+        "ultraface_rfb320_raw",
+        f"{_ULTRAFACE_FILE}_without_postprocessing.onnx",
+        _ULTRAFACE,
+        _PARADE,
+        _FACES,
+    ),
+    _trained("yunet_320", "yunet/yunet_n_320_320.onnx", _BGR, _PARADE, _STREETS),
+    _trained(
+        "yunet_dynamic",
+        "yunet/yunet_n_dynamic.onnx",
+        _BGR,
+        _PARADE,
+        _STREETS,
+        input_shapes={"input": (1, 3, 160, 192)},
+    ),
+    _trained("unet_sedgen", "unet_sedgen/unet.onnx", _GRAY, _CAT, _PHOTOS),
+    _trained(
+        "super_resolution",
+        "super_resolution/super_resolution.onnx",
+        _GRAY,
+        "set5/butterfly_GT.bmp",
+        "set5",
+    ),
+    _random("resnet18", 0.98),
+    _random("mobilenet_v1_025", 0.5),
+    _random("mobilenet_v2", 0.5),
+    _random("squeezenet1_1", 0.98),
+    _random("shufflenet_v2", 0.5),
+    _random("densenet121", 0.5),
+    _random("efficientnet_b0", 0.5),
+    _random("yolov3_tiny", 0.5),
+)
+
+
+def model(name: str) -> ZooModel:
+    """The model of that name; KeyError when the catalogue has none."""
+    return {entry.name: entry for entry in ZOO}[name]
