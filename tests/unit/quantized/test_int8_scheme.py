@@ -492,6 +492,16 @@ def test_concatenation_brings_operands_to_one_scale() -> None:
     assert worst_steps(graph, inputs) <= 0.52
 
 
+def test_concatenation_may_begin_with_a_constant() -> None:
+    graph = network(
+        Concat(name="j", inputs=("k", "a")), inputs={"a": (1, 2, 3, 3)}, k=random(1, 1, 3, 3)
+    )
+    inputs = samples(graph)
+    quantised = quantise(graph, calibrated(graph, inputs))
+    assert quantised.type_of("j").scale == quantised.type_of("a").scale
+    assert worst_steps(graph, inputs) <= 0.52
+
+
 BEFORE = """graph net
   @w : fp32[2x4x1x1] = -1 .. 1 #{weight}
   %x : fp32[1x4x8x8] = Input()

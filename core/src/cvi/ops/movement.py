@@ -1,7 +1,7 @@
 """Ops that only move elements: they mean the same for every element type.
 
 The quantised floor uses these classes unchanged; a result has the element type and
-the scale of its first operand.
+the scale of its operand.
 """
 
 from __future__ import annotations
@@ -74,7 +74,10 @@ class Permute(Movement):
 
 @dataclass(frozen=True, kw_only=True)
 class Concat(Movement):
-    """Operands joined along `axis` (non-negative)."""
+    """Operands joined along `axis` (non-negative).
+
+    The scale is that of the first operand which has one: constants have none.
+    """
 
     axis: int = 1
 
@@ -88,7 +91,8 @@ class Concat(Movement):
                 f"cannot join {first} and {t} along axis {self.axis}",
             )
         joined = sum(t.shape[self.axis] for t in types)
-        return first.with_shape((*first.shape[: self.axis], joined, *first.shape[self.axis + 1 :]))
+        scaled = next((t for t in types if t.scale is not None), first)
+        return scaled.with_shape((*first.shape[: self.axis], joined, *first.shape[self.axis + 1 :]))
 
     def _other_dims(self, t: TensorType) -> tuple[Shape, Shape]:
         return t.shape[: self.axis], t.shape[self.axis + 1 :]
