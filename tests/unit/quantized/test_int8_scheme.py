@@ -147,10 +147,21 @@ def conv_net(shape: tuple[int, ...], weight: Array, **attributes: Any) -> Graph:
     )
 
 
+PHASES = [
+    *("Input", "Pad", "Reshape", "Permute", "Reshape", "Int8Conv2d"),
+    *("Reshape", "Permute", "Reshape", "Dequantize"),
+]
 BEYOND_THE_FIELDS = [
     ({"pads": (20, 3, 0, 40)}, (3, 3), ["Input", "Pad", "Int8Conv2d", "Dequantize"]),
     ({"pads": (17,) * 4, "pad_value": 0.5}, (3, 3), ["Input", "Pad", "Int8Conv2d", "Dequantize"]),
-    ({"dilation": (18, 1), "pads": (9, 0, 9, 0)}, (2, 3), ["Input", "Int8Conv2d", "Dequantize"]),
+    ({"dilation": (18, 1), "pads": (9, 0, 9, 0)}, (2, 3), PHASES),
+    ({"dilation": (18, 17), "pads": (18, 17) * 2}, (3, 3), [*PHASES[:-1], "Slice", PHASES[-1]]),
+    ({"dilation": (20, 3), "pads": (1, 2, 1, 3), "pad_value": 0.5}, (2, 3), PHASES),
+    (
+        {"dilation": (18, 1), "stride": (2, 1), "pads": (9, 0, 9, 0)},
+        (2, 3),
+        ["Input", "Int8Conv2d", "Dequantize"],
+    ),
     ({"dilation": (17, 20)}, (1, 1), ["Input", "Int8Conv2d", "Dequantize"]),
     ({"stride": (40, 40)}, (30, 12), ["Input", "Int8Conv2d", "Dequantize"]),
     (

@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cvi.ir import Array, Op
+from cvi.ir import Array, Op, Shape
 from cvi.ops import Pad
+from cvi.ops.windows import extent
 from cvi_tpu.quantized.ops import Int8Conv2d, Pads, Pair
 from cvi_tpu.quantized.rewriter import Chain, Operand, Rewriter
+from cvi_tpu.quantized.rules.dilation import join_phases, phases_of, split_phases
 from cvi_tpu.quantized.scales import gain, to_steps
 from cvi_tpu.quantized.weights import Filter, quantise_filter
 
@@ -56,10 +58,32 @@ def convolve(
     """
     to, layer = chain.to, chain.layer
     kernel = filter_of(to, layer, x, weight, bias)
+    size = (weight.shape[2], weight.shape[3])
+    phases = phases_of(window.dilation, size, to.spec.max_dilation)
+    if phases != (1, 1) and window.stride == (1, 1) and window.insert == (0, 0):
+        room = _room(chain.shape, window, size)
+        split_phases(chain, phases, window.pads, window.pad_value)
+        dilation = (window.dilation[0] // phases[0], window.dilation[1] // phases[1])
+        _convolve(chain, x, replace(window, pads=(0,) * 4, dilation=dilation), kernel, relu=relu)
+        join_phases(chain, phases, (room[0] + 1, room[1] + 1))
+    else:
+        _convolve(chain, x, window, kernel, relu=relu)
+
+
+def _room(shape: Shape, window: Window, kernel: Pair) -> Pair:
+    """By how many pixels a filter can move over a tensor [n, c, h, w]."""
+    pads, reach = window.pads, window.dilation
+    rows, columns = (
+        shape[2 + i] + pads[i] + pads[2 + i] - extent(kernel[i], reach[i]) for i in (0, 1)
+    )
+    return rows, columns
+
+
+def _convolve(chain: Chain, x: Operand, window: Window, kernel: Filter, *, relu: bool) -> None:
+    to, y_scale = chain.to, chain.to.scale(chain.layer.name)
     kernel, window = _fit_dilation(kernel, window, to.spec.max_dilation)
     window = _fit_pads(chain, window, to.spec.max_pad)
     fill = to_steps(window.pad_value, x.scale)
-    y_scale = to.scale(layer.name)
     chain.then("conv", _int8_conv(chain, kernel, window, fill, y_scale, relu=relu))
     if not kernel.exact:
         chain.then("gain", _channel_gains(chain, kernel.gains, y_scale))
@@ -130,7 +154,8 @@ def _fit_pads(chain: Chain, window: Window, most: int) -> Window:
 
 
 def _fit_dilation(kernel: Filter, window: Window, most: int) -> tuple[Filter, Window]:
-    """Put zeros into the filter along an axis that is dilated more than the chip can."""
+    """Put zeros into the filter along an axis that is dilated more than the chip can: the
+    way that works with strides and insertions too."""
     weight, dilation = kernel.weight, list(window.dilation)
     for axis, step in enumerate(window.dilation):
         size = weight.shape[2 + axis]
