@@ -17,6 +17,7 @@ from cvi.compare import compare_sets
 from cvi.errors import CviError, UnsupportedError, VerificationError
 from cvi.flow import images
 from cvi.flow.artefacts import keep_comparison, keep_graph, keep_table
+from cvi.flow.batches import batched_as
 from cvi.flow.equality import difference, same
 from cvi.flow.job import Job
 from cvi.flow.real import quantised_inputs, real_values
@@ -74,7 +75,11 @@ def verify_float(job: Job) -> None:
     shown = _frontend(job).reference(
         request.model, given, weights=request.weights, tensors=list(dict.fromkeys(sources.values()))
     )
-    reference = {name: shown[source] for name, source in sources.items() if source in shown}
+    reference = {
+        name: batched_as(shown[source], job.values[name].shape)
+        for name, source in sources.items()
+        if source in shown
+    }
     _compare(job, "verify-float", {n: job.values[n] for n in reference}, reference)
 
 
