@@ -58,7 +58,9 @@ class Tally:
     def _tensor(self, where: str, ours: Array, theirs: Array) -> None:
         self.tensors += 1
         if ours.dtype != theirs.dtype or ours.size != theirs.size:
-            self.problems.append(f"{where}: {ours.dtype}[{ours.size}], {theirs.dtype}[{theirs.size}]")
+            self.problems.append(
+                f"{where}: {ours.dtype}[{ours.size}], {theirs.dtype}[{theirs.size}]"
+            )
         elif ours.dtype == np.float32:
             self._floats(where, ours, theirs)
         else:
@@ -176,6 +178,7 @@ def convert(
         images=(model.image,),
         dataset=model.dataset,
         input_num=model.images,
+        method=model.method,
         keep_tensors=True,
         quant_tolerance=model.quant_tolerance,
     )
