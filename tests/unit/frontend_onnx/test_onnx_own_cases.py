@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from onnx_models import Build, node
 
+from cvi.errors import UnsupportedError
 from cvi.execute import evaluate
 from cvi.ir import Array
 from cvi_frontend_onnx.frontend import OnnxFrontend
@@ -84,6 +85,12 @@ CASES = [
     Case("Gather", (2, 7, 3), 11, [np.array(4)], {"axis": 1}),
     Case("Gather", (2, 7, 3), 11, [ints(1, 3, 5)], {"axis": 1}),
     Case("Gather", (2, 7, 3), 13, [np.array([[-2, -1]])], {"axis": -2}),
+    # pieces that do not ascend in equal steps
+    Case("Gather", (2, 7, 3), 11, [ints(2, 1, 0)], {"axis": 2}),
+    Case("Gather", (2, 7, 3), 13, [ints(0, 2, 5, 5, 6, 0, 1)], {"axis": 1}),
+    Case("Gather", (2, 7, 3), 13, [np.array([[3, 3], [-1, 0]])], {"axis": 1}),
+    Case("Slice", IMAGE, 10, [ints(-1), ints(-1000), ints(3), ints(-1)]),
+    Case("Slice", IMAGE, 13, [ints(2, 7, 5), ints(-100, 0, 4), ints(1, 2, 3), ints(-1, -2, -1)]),
     # softmax before 13 works on two flattened dimensions
     Case("Softmax", (2, 3, 4), 7),
     Case("Softmax", (2, 3, 4), 11, attributes={"axis": 0}),
@@ -225,3 +232,12 @@ def test_every_old_opset_is_read(build: Build) -> None:
         relu = [node("Relu", ["x"], ["y"])]
         graph = OnnxFrontend().load(build(relu, {"x": (1, 2)}, ["y"], opset=opset))
         assert [op.kind for op in graph] == ["Input", "Relu"]
+
+
+def test_gathers_of_very_many_pieces_are_refused(build: Build) -> None:
+    order = np.repeat(np.arange(300), 3)
+    one = [node("Gather", ["x", "i"], ["y"], axis=1)]
+    path = build(one, {"x": (1, 300)}, ["y"], {"i": order}, opset=13)
+    with pytest.raises(UnsupportedError) as caught:
+        OnnxFrontend().load(path)
+    assert "into 601 pieces; at most 512" in caught.value.problems[0]

@@ -11,6 +11,9 @@ from cvi_frontend_onnx.node import Node
 from cvi_frontend_onnx.registry import converts
 from cvi_frontend_onnx.values import Value
 
+MAX_PARTS = 512
+"""Pieces that a gather at irregular indices may cut the data into: each is a copy."""
+
 
 def cut(name: str, node: Node, x: Value, ranges: Sequence[range]) -> Value:
     """The elements of x at these (ascending) positions per dimension, as a layer `name`."""
@@ -27,6 +30,36 @@ def whole(x: Value) -> list[range]:
     return [range(size) for size in x.shape]
 
 
+def pick(name: str, node: Node, x: Value, axis: int, positions: Sequence[int]) -> Value:
+    """The elements of x at these positions along one axis, as a layer `name`: a slice, or
+    several joined when the positions do not ascend in equal steps."""
+    if not positions:
+        node.refuse("takes nothing from the data")
+    runs = _runs(positions)
+    if len(runs) > MAX_PARTS:
+        node.refuse(f"takes the data apart into {len(runs)} pieces; at most {MAX_PARTS} can be")
+    ranges = whole(x)
+    parts = []
+    for i, run in enumerate(runs):
+        ranges[axis] = run
+        part = name if len(runs) == 1 else f"{name}_part{i}"
+        parts.append(cut(part, node, x, ranges))
+    return parts[0] if len(parts) == 1 else node.emit(ops.Concat(name=name, axis=axis), *parts)
+
+
+def _runs(positions: Sequence[int]) -> list[range]:
+    """The positions as few ascending ranges, taken greedily from the first on."""
+    runs, start = [], 0
+    while start < len(positions):
+        end, first = start + 1, positions[start]
+        step = positions[end] - first if end < len(positions) else 0
+        while step > 0 and end < len(positions) and positions[end] - positions[end - 1] == step:
+            end += 1
+        runs.append(range(first, positions[end - 1] + 1, step if end - start > 1 else 1))
+        start = end
+    return runs
+
+
 @converts("Slice")
 def slice_(node: Node) -> Value:
     x = node.operand(0)
@@ -41,12 +74,18 @@ def slice_(node: Node) -> Value:
     if x.array is not None:
         return node.fold(x.array[tuple(indices)])
     ranges = [range(*i.indices(size)) for i, size in zip(indices, x.shape, strict=True)]
-    if any(r.step < 0 and len(r) > 1 for r in ranges):
-        node.refuse("reverses the data (negative steps)")
     if not all(map(len, ranges)):
         node.refuse("its result is empty")
-    ranges = [r if r.step > 0 else range(r.start, r.start + 1) for r in ranges]
-    return cut(node.layer, node, x, ranges)
+    turned = [axis for axis, r in enumerate(ranges) if r.step < 0 and len(r) > 1]
+    ranges = [r if r.step > 0 else r[::-1] for r in ranges]
+    if not turned:
+        return cut(node.layer, node, x, ranges)
+    if ranges != whole(x):
+        x = cut(node.helper("slice"), node, x, ranges)
+    for axis in turned:
+        name = node.layer if axis == turned[-1] else node.helper(f"axis{axis}")
+        x = pick(name, node, x, axis, range(x.shape[axis])[::-1])
+    return x
 
 
 def _python_slice(start: int, end: int, step: int, size: int) -> slice:
@@ -127,24 +166,11 @@ def gather(node: Node) -> Value:
         node.will_compute(x.shape[:axis] + indices.shape + x.shape[axis + 1 :])
         return node.fold(np.take(x.array, indices, axis=axis))
     positions = [int(i) % x.shape[axis] for i in indices.ravel()]
-    ranges = whole(x)
-    ranges[axis] = _progression(node, positions)
-    shape = x.shape[:axis] + tuple(indices.shape) + x.shape[axis + 1 :]
     if indices.ndim == 1:
-        return cut(node.layer, node, x, ranges)
-    part = cut(node.helper("slice"), node, x, ranges)
+        return pick(node.layer, node, x, axis, positions)
+    shape = x.shape[:axis] + tuple(indices.shape) + x.shape[axis + 1 :]
+    part = pick(node.helper("slice"), node, x, axis, positions)
     return node.emit(ops.Reshape(name=node.layer, shape=shape), part)
-
-
-def _progression(node: Node, positions: Sequence[int]) -> range:
-    """The positions as start, stop and step."""
-    if not positions:
-        node.refuse("gathers nothing")
-    step = positions[1] - positions[0] if len(positions) > 1 else 1
-    regular = range(positions[0], positions[0] + step * len(positions), step or 1)
-    if step < 1 or list(regular) != list(positions):
-        node.refuse("gathers data at irregular indices; ascending equal steps are supported")
-    return regular
 
 
 @converts("GatherElements")
