@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from cpu_files import SHAPE, cpu_routine, file_of, program_of, tensor
 
-from cvi.errors import CviError, InputError, ModelError, RunnerError, UnsupportedError
+from cvi.errors import CviError, InputError, ModelError, UnsupportedError
 from cvi_chip_cv183x.spec import CV183X
 from cvi_tpu.model import (
     CviModelFile,
@@ -145,14 +145,14 @@ def test_missing_sections_are_named() -> None:
 def test_arguments_must_have_their_type() -> None:
     _refused(program_of(cpu_routine("softmax", {"axis": 1.0})), ModelError, "'axis' as int")
     _refused(program_of(cpu_routine("softmax", {})), ModelError, "the file has nothing")
-    _refused(program_of(cpu_routine("softmax", {"axis": 7})), RunnerError, "axis 7")
+    _refused(program_of(cpu_routine("softmax", {"axis": 7})), ModelError, "axis 7")
 
 
 def test_functions_must_fit_their_output() -> None:
     wide = replace(tensor("y", gmem(4, 0)), element=Element.INT8)
     program = program_of(cpu_routine("cumsum", {"axis": 0}))
     bad = replace(program, tensors=(program.tensors[0], wide))
-    _refused(bad, RunnerError, "gives float32")
+    _refused(bad, ModelError, "gives fp32")
 
 
 @pytest.mark.parametrize("version", [(1, 5, 0), (1, 9, 0)])

@@ -1,6 +1,6 @@
 """Runs a program file: memory, CPU functions, and the simulator for the TPU parts."""
 
-from cvi_tpu.runtime.cpu import cpu_function
+from cvi_tpu.runtime.functions import Call, Operand, cpu_function
 from cvi_tpu.runtime.runtime import Runtime
 
-__all__ = ["Runtime", "cpu_function"]
+__all__ = ["Call", "Operand", "Runtime", "cpu_function"]

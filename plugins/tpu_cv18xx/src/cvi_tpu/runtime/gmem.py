@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cvi.errors import ModelError
+from cvi.errors import ModelError, RunnerError
 from cvi.ir.types import Array
 from cvi_tpu.model.schema import CviModelFile, Program, Tensor, Weight, address_of
 from cvi_tpu.sim.memory import Bytes, Regions
@@ -21,7 +21,7 @@ class Gmem:
         sizes = _sizes(model, program)
         if sum(sizes.values()) > LIMIT:
             raise ModelError(f"the program needs {sum(sizes.values())} bytes of memory")
-        regions: dict[int, Bytes] = {k: np.zeros(size, np.uint8) for k, size in sizes.items()}
+        regions = {number: _zeros(size) for number, size in sizes.items()}
         if program.neuron_size:
             regions[PRIVATE] = regions[SHARED]
         weights = np.frombuffer(model.weights(), np.uint8)
@@ -55,7 +55,7 @@ class Gmem:
             if tensor.bytes > LIMIT:
                 raise ModelError("the tensor is too big", where=tensor.name)
             if tensor.name not in self._heap:
-                self._heap[tensor.name] = np.zeros(tensor.bytes, np.uint8)
+                self._heap[tensor.name] = _zeros(tensor.bytes)
             return self._heap[tensor.name]
         return self.dram.linear(tensor.region, tensor.address, tensor.bytes)
 
@@ -72,6 +72,17 @@ class Gmem:
         raw = self.dram.linear(WEIGHT, address_of(weight.offset), count * dtype.itemsize)
         values: Array = np.frombuffer(raw.tobytes(), dtype)
         return values.reshape(weight.shape[:4])
+
+
+def _zeros(size: int) -> Bytes:
+    """Empty memory; RunnerError when this computer cannot give as much."""
+    try:
+        return np.zeros(size, np.uint8)
+    except MemoryError:
+        raise RunnerError(
+            f"the program needs {size} bytes of memory at once, more than are free here",
+            fix="build the file again, or run it on a computer with more memory",
+        ) from None
 
 
 def _sizes(model: CviModelFile, program: Program) -> dict[int, int]:

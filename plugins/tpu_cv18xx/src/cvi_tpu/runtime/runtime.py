@@ -15,8 +15,8 @@ from cvi_tpu.chip import ChipSpec
 from cvi_tpu.isa.codec import Command
 from cvi_tpu.model.arguments import decode_arguments
 from cvi_tpu.model.schema import CviModelFile, Program, Routine, Tensor
-from cvi_tpu.runtime.cpu import CpuFunction, find_cpu_function
 from cvi_tpu.runtime.encode import encode_input
+from cvi_tpu.runtime.functions import Call, CpuFunction, Operand, find_cpu_function
 from cvi_tpu.runtime.gmem import Gmem
 from cvi_tpu.sim.blas import single_threaded
 from cvi_tpu.sim.machine import Machine
@@ -115,13 +115,14 @@ class _Loaded:
         function = find_cpu_function(routine.cpu.function)
         return _CpuStep(f"{where} ({routine.cpu.function})", function, routine, self)
 
-    def array(self, name: str) -> Array:
+    def operand(self, name: str) -> Operand:
         """A tensor of the program, else a weight, by name."""
         if any(tensor.name == name for tensor in self.program.tensors):
-            return self.gmem.array(self.program.tensor(name))
+            tensor = self.program.tensor(name)
+            return Operand(name, tensor.dtype, self.gmem.array(tensor))
         for weight in self.model.weight_map:
             if weight.name == name:
-                return self.gmem.weight(weight)
+                return Operand(name, weight.element.dtype, self.gmem.weight(weight))
         raise ModelError("a CPU function reads what is neither tensor nor weight", where=name)
 
     def feed(self, inputs: Mapping[str, Array]) -> None:
@@ -183,16 +184,23 @@ class _CpuStep:
 
     def run(self, loaded: _Loaded, schedule: Schedule, seed: int, deadline: float | None) -> None:
         assert self.routine.cpu is not None
-        arguments = decode_arguments(self.routine.cpu.args)
-        inputs = [loaded.array(name) for name in self.routine.inputs]
-        outputs = [loaded.program.tensor(name) for name in self.routine.outputs]
         try:
-            results = self.function(inputs, arguments, outputs)
+            call = Call(
+                inputs=[loaded.operand(name) for name in self.routine.inputs],
+                arguments=decode_arguments(self.routine.cpu.args),
+                outputs=[loaded.program.tensor(name) for name in self.routine.outputs],
+            )
+            with np.errstate(all="ignore"):  # the boards do not warn either
+                results = self.function(call)
+            if len(results) != len(call.outputs):
+                raise ModelError(f"it writes {len(results)} tensors, not {len(call.outputs)}")
+            for tensor, values in zip(call.outputs, results, strict=True):
+                _put(loaded.gmem, tensor, values)
+        except MemoryError:
+            raise RunnerError("it needs more memory than there is", where=self.where) from None
         except CviError as error:
             error.where = f"{self.where}{': ' if error.where else ''}{error.where}"
             raise
-        for tensor, values in zip(outputs, results, strict=True):
-            _put(loaded.gmem, tensor, values)
 
 
 def _put(gmem: Gmem, tensor: Tensor, values: Array) -> None:

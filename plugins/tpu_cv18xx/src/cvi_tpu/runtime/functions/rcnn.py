@@ -1,0 +1,171 @@
+"""The end of Faster R-CNN: pooling of regions, and detections out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from cvi.errors import ModelError, RunnerError
+from cvi.ir.types import Array
+from cvi_tpu.libm import expf
+from cvi_tpu.runtime.functions.call import Call, Operand
+from cvi_tpu.runtime.functions.registry import cpu_function
+from cvi_tpu.runtime.functions.suppress import (
+    Rows,
+    overlap_with_margin,
+    refuse_excess,
+    suppress_in_order,
+)
+
+_HALF, _ONE, _TWO = np.float32(0.5), np.float32(1), np.float32(2)
+
+
+@cpu_function("frcn_detection")
+def frcn_detection(call: Call) -> list[Array]:
+    """Rows (x1, y1, x2, y2, class, score), one image.
+
+    Inputs, sorted by their second dimension from the largest: box deltas of every class,
+    scores of every class, regions [1, 1, num, 5] as (image, x1, y1, x2, y2). Class 0 is the
+    background. Boxes are not clipped and keep the order region, class; unused rows are 0.
+
+    Refused, as the vendor's function reads or writes other memory: more than one image, and
+    more boxes above obj_threshold than regions.
+    """
+    overlap, threshold = (call.argument(k, float) for k in ("nms_threshold", "obj_threshold"))
+    keep, classes = max(call.argument("keep_topk", int), 0), call.positive("class_num")
+    maps = sorted(call.all_fp32(3), key=lambda m: m.values.shape[1], reverse=True)
+    deltas, scores, regions = (m.values.reshape(-1) for m in maps)
+    images, _, num, _ = maps[2].values.shape
+    if images != 1:
+        raise ModelError("frcn_detection works on one image", where=maps[2].name)
+    for operand, need in zip(maps, (num * classes * 4, num * classes, num * 5), strict=True):
+        if operand.values.size < need:
+            raise ModelError(f"{num} regions need {need} values", where=operand.name)
+    boxes = _decoded(regions[: num * 5].reshape(num, 5)[:, 1:], deltas, classes)
+    table = scores[: num * classes].reshape(num, classes).copy()
+    table[:, 0] = -np.inf
+    region, label = np.nonzero(table > np.float32(threshold))
+    if len(region) > num:
+        raise RunnerError(
+            f"{len(region)} boxes of {num} regions are above obj_threshold; the vendor's runtime"
+            " has memory for one per region",
+            fix="raise obj_threshold",
+        )
+    rows = Rows(call)
+    rows.write(0, _survivors(boxes[region, label], label, table[region, label], overlap)[:keep])
+    return [rows.values]
+
+
+def _decoded(regions: Array, deltas: Array, classes: int) -> Array:
+    """Boxes of every region and class [num, classes, 4]."""
+    width = (regions[:, 2] - regions[:, 0] + _ONE)[:, None]
+    height = (regions[:, 3] - regions[:, 1] + _ONE)[:, None]
+    num = len(regions)
+    dx, dy, dw, dh = np.moveaxis(deltas[: num * classes * 4].reshape(num, classes, 4), 2, 0)
+    x = dx * width + (regions[:, 0, None] + width * _HALF)
+    y = dy * height + (regions[:, 1, None] + height * _HALF)
+    half_w, half_h = expf(dw) * width / _TWO, expf(dh) * height / _TWO
+    return np.stack([x - half_w, y - half_h, x + half_w, y + half_h], axis=2)
+
+
+def _survivors(boxes: Array, label: Array, score: Array, overlap: float) -> Array:
+    def ratios(current: int, later: Array) -> Array:
+        found = overlap_with_margin(boxes, current, later)
+        found = np.where(label[later] == label[current], found, np.float32(-1))
+        refuse_excess(found)
+        return found
+
+    alive = suppress_in_order(score, np.flatnonzero(score != 0), ratios, overlap)
+    alive = alive[score[alive] > 0]
+    columns = [boxes[alive], label[alive, None].astype(np.float32), score[alive, None]]
+    return np.concatenate(columns, axis=1)
+
+
+@cpu_function("roi_pooling")
+def roi_pooling(call: Call) -> list[Array]:
+    """Maximum in each of pooled_h x pooled_w bins of every region.
+
+    Inputs: an image [n, c, h, w] and regions [n, 1, num, 5] as (image, x1, y1, x2, y2); the
+    output is [n * num, c, pooled_h, pooled_w]. Regions are scaled and rounded half away from
+    zero. The maximum starts at 0: negative values never win (vendor's fault).
+
+    The vendor takes the first input for the image if its channels are the output's and the
+    second has as many regions as the output has rows; for n > 1 that fails, and the regions
+    must come first (vendor's fault).
+    """
+    bins = call.positive("pooled_h"), call.positive("pooled_w")
+    scale = np.float32(call.argument("spatial_scale", float))
+    image, regions = _image_and_regions(call)
+    n, channels = image.values.shape[:2]
+    num = regions.values.shape[2]
+    stride = prod(regions.values.shape[1:])
+    if regions.values.shape[0] < n or stride < num * 5:
+        raise ModelError(f"regions of {regions.values.shape} for {n} images", where=regions.name)
+    call.fills(n * num * channels * prod(bins))
+    values = np.fmax(image.values, np.float32(0)) + np.float32(0)
+    table = np.concatenate([_regions(regions.values, b, num) for b in range(n)])
+    places = _places(table, scale, n, regions.name)
+    out = np.zeros((n * num, channels, *bins), np.float32)
+    for row, (index, *corners) in zip(out, places.tolist(), strict=True):
+        _pool(values[index], row, corners)
+    return [out]
+
+
+def _image_and_regions(call: Call) -> tuple[Operand, Operand]:
+    first, second = call.all_fp32(2)
+    out = call.output(*{first.dtype}).shape
+    if first.values.shape[1] == out[1] and second.values.shape[2] == out[0]:
+        return first, second
+    return second, first
+
+
+def _regions(regions: Array, image: int, num: int) -> Array:
+    flat: Array = regions[image].reshape(-1)[: num * 5]
+    return flat.reshape(num, 5)
+
+
+def _places(table: Array, scale: np.float32, images: int, name: str) -> Array:
+    """Integers (image, x1, y1, x2, y2) per region."""
+    wide = (table[:, 1:] * scale).astype(np.float64)
+    corners = np.trunc(wide + np.copysign(0.5, wide))
+    index = np.trunc(table[:, :1].astype(np.float64))
+    places = np.concatenate([index, corners], axis=1)
+    if not (np.abs(places) < 1 << 30).all():
+        raise RunnerError("a region has no finite place", where=name)
+    if not ((index >= 0) & (index < images)).all():
+        raise RunnerError(f"a region is of none of the {images} images", where=name)
+    return places.astype(np.int64)
+
+
+@dataclass(frozen=True)
+class _Bins:
+    """Where the bins of one dimension begin and end in the image."""
+
+    start: int
+    end: int
+    bins: int
+    limit: int
+
+    def spans(self) -> Iterator[tuple[int, int, int]]:
+        length = max(self.end - self.start + 1, 1)
+        size = np.float32(length) / np.float32(self.bins)
+        index = np.arange(self.bins, dtype=np.float32)
+        low = np.floor(index * size).astype(np.int64) + self.start
+        high = np.ceil((index + _ONE) * size).astype(np.int64) + self.start
+        for i, (a, b) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
+            first, last = min(max(a, 0), self.limit), min(max(b, 0), self.limit)
+            if first < last:
+                yield i, first, last
+
+
+def _pool(image: Array, out: Array, corners: list[int]) -> None:
+    """Bins of one region: first the maxima over rows, then over columns."""
+    x1, y1, x2, y2 = corners
+    columns = list(_Bins(x1, x2, out.shape[2], image.shape[2]).spans())
+    for i, top, bottom in _Bins(y1, y2, out.shape[1], image.shape[1]).spans():
+        band = image[:, top:bottom].max(axis=1)
+        for j, left, right in columns:
+            out[:, i, j] = band[:, left:right].max(axis=1)

@@ -1,0 +1,87 @@
+"""Non-maximum suppression in scan order, and rows of detections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+import numpy as np
+
+from cvi.errors import ModelError, RunnerError
+from cvi.ir.types import Array, DType
+from cvi_tpu.runtime.functions.call import Call
+
+Ratios = Callable[[int, Array], Array]
+"""Overlap of one box with others, by position: intersection over union."""
+
+
+def suppress_in_order(scores: Array, candidates: Array, ratios: Ratios, threshold: float) -> Array:
+    """The candidates that survive, in their order.
+
+    Boxes are not sorted by score: each in turn is compared with the later ones, and of two
+    that overlap by more than the threshold the one with the lower score goes, of equals the
+    later. A box that goes is not compared further.
+    """
+    alive, position = candidates, 0
+    while position < len(alive) - 1:
+        current, later = int(alive[position]), alive[position + 1 :]
+        hits = np.flatnonzero(ratios(current, later) > np.float32(threshold))
+        stronger = hits[scores[current] < scores[later[hits]]]
+        if stronger.size:
+            rest = np.delete(later, hits[hits < stronger[0]])
+            alive = np.concatenate([alive[:position], rest])
+        else:
+            alive = np.concatenate([alive[: position + 1], np.delete(later, hits)])
+            position += 1
+    return alive
+
+
+def overlap_with_margin(boxes: Array, current: int, later: Array) -> Array:
+    """Overlap of corner boxes [n, 4]: areas count the last pixel (+ 1), the intersection
+    does not (vendor's fault); -1 where boxes do not meet."""
+    one, others = boxes[current], boxes[later]
+    areas = corner_area(others) + corner_area(one)
+    width = np.minimum(one[2], others[:, 2]) - np.maximum(one[0], others[:, 0])
+    height = np.minimum(one[3], others[:, 3]) - np.maximum(one[1], others[:, 1])
+    meet = (width > 0) & (height > 0)
+    both = width * height
+    ratios: Array = np.where(meet, both / (areas - both), np.float32(-1))
+    return ratios
+
+
+def corner_area(boxes: Array) -> Array:
+    """Areas of boxes (x1, y1, x2, y2), the last pixel counted."""
+    one = np.float32(1)
+    area: Array = (boxes[..., 2] - boxes[..., 0] + one) * (boxes[..., 3] - boxes[..., 1] + one)
+    return area
+
+
+def refuse_excess(ratios: Array) -> None:
+    """The vendor's functions assert that no overlap is above 1, and NaN is not either."""
+    if not (ratios <= 1).all():
+        raise RunnerError("two boxes overlap by more than 1 or by NaN: the vendor's runtime aborts")
+
+
+class Rows:
+    """The zeroed output of a detector, into which each image writes its rows of floats."""
+
+    def __init__(self, call: Call) -> None:
+        self._tensor = call.output(DType.FP32)
+        shape = self._tensor.shape[:4]
+        self.images = shape[0]
+        self._stride = prod(shape[1:])
+        self.values = np.zeros(prod(shape), np.float32)
+
+    def write(self, image: int, rows: Array) -> None:
+        """An image may write into the next one's rows, as in the vendor's runtime; beyond
+        the end it is refused."""
+        self.write_at(image * self._stride, rows)
+
+    def write_at(self, start: int, rows: Array) -> None:
+        end = start + rows.size
+        if end > self.values.size:
+            raise ModelError(
+                f"the CPU function writes {end} values, the tensor has {self.values.size}",
+                where=self._tensor.name,
+            )
+        self.values[start:end] = rows.reshape(-1)

@@ -1,0 +1,118 @@
+"""Calls of CPU functions: many of them as one program file, inputs being weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from cvi.ir.types import Array
+from cvi_tpu.model import (
+    CpuRoutine,
+    CviModelFile,
+    Element,
+    Program,
+    Routine,
+    RoutineKind,
+    Section,
+    Tensor,
+    Weight,
+    encode_arguments,
+    gmem,
+    write,
+)
+from cvi_tpu.model.arguments import Value
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call. inputs: arrays of four dimensions; uint16 ones are BF16 unless `elements`
+    says otherwise. outputs: shape and element type of each."""
+
+    function: str
+    arguments: Mapping[str, Value]
+    inputs: Sequence[Array]
+    outputs: Sequence[tuple[Shape, Element]]
+    elements: Mapping[int, Element] = field(default_factory=dict)
+    names: Sequence[str] = ()
+
+    def element(self, index: int) -> Element:
+        if index in self.elements:
+            return self.elements[index]
+        kind = self.inputs[index].dtype
+        return Element.BF16 if kind == np.uint16 else Element[_KINDS[kind.name]]
+
+    def name(self, index: int) -> str:
+        return self.names[index] if self.names else f"i{index}"
+
+
+_KINDS = {
+    "float32": "FP32",
+    "int8": "INT8",
+    "uint8": "UINT8",
+    "int16": "INT16",
+    "int32": "INT32",
+    "uint32": "UINT32",
+}
+
+
+def fp32(*shape: int) -> tuple[Shape, Element]:
+    return shape, Element.FP32
+
+
+def model_of(cases: Sequence[Case]) -> CviModelFile:
+    """One program; input `index` of case k is the weight "k:name", its output "k/index"."""
+    data, table, tensors, routines = bytearray(16), [], [], []
+    for k, case in enumerate(cases):
+        for i, array in enumerate(case.inputs):
+            data.extend(bytes(-len(data) % 64))
+            weight = Weight(
+                name=f"{k}:{case.name(i)}",
+                offset=gmem(1, len(data)),
+                size=array.nbytes,
+                shape=array.shape,
+                element=case.element(i),
+            )
+            table.append(weight)
+            data.extend(np.ascontiguousarray(array).tobytes())
+        for i, (shape, element) in enumerate(case.outputs):
+            tensors.append(Tensor(name=f"{k}/{i}", offset=-1, element=element, shape=shape))
+        routines.append(_routine(k, case))
+    ends = [
+        Tensor(name="x", offset=gmem(3, 0), shape=(1, 1, 1, 1)),
+        Tensor(name="y", offset=gmem(4, 0), shape=(1, 1, 1, 1)),
+    ]
+    copy = CpuRoutine(function="transpose", args=encode_arguments({}))
+    last = Routine(kind=RoutineKind.CPU, inputs=("x",), outputs=("y",), cpu=copy)
+    program = Program(
+        batch=1,
+        inputs=("x",),
+        outputs=("y",),
+        tensors=(*ends, *tensors),
+        routines=(*routines, last),
+        shared_gmem=4096,
+    )
+    return CviModelFile(
+        name="t",
+        chip="cv183x",
+        target="cv183x",
+        programs=(program,),
+        sections=(Section(name="weight", data=bytes(data)),),
+        weight_map=tuple(table),
+    )
+
+
+def _routine(k: int, case: Case) -> Routine:
+    return Routine(
+        kind=RoutineKind.CPU,
+        inputs=tuple(f"{k}:{case.name(i)}" for i in range(len(case.inputs))),
+        outputs=tuple(f"{k}/{i}" for i in range(len(case.outputs))),
+        cpu=CpuRoutine(function=case.function, args=encode_arguments(case.arguments)),
+    )
+
+
+def file_of_cases(cases: Sequence[Case]) -> bytes:
+    return write(model_of(cases))
