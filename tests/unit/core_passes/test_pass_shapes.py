@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
-from pictures import Builder, becomes, picture, stays
+from pictures import Builder, assert_same_values, becomes, picture, stays
 
 from cvi.ops import (
     Add,
@@ -206,8 +208,7 @@ def test_reductions_over_the_plane_are_pools():
         b.op(Reduce, "m0", x, method="mean", axes=(2, 3)),
         b.op(Reduce, "m1", x, method="mean", axes=(2, 3), keepdims=False),
         b.op(Reduce, "m2", x, method="max", axes=(2, 3), keepdims=False),
-        b.op(Reduce, "m3", x, method="sum", axes=(2, 3)),
-        b.op(Reduce, "m4", x, method="mean", axes=(1,)),
+        b.op(Reduce, "m3", x, method="l2", axes=(2, 3)),
     ]
     becomes(
         b.done(*outputs),
@@ -218,11 +219,56 @@ def test_reductions_over_the_plane_are_pools():
         %m1 : fp32[2x3] = Reshape(%m1_pool) {shape=(2, 3)}
         %m2_pool : fp32[2x3x1x1] = MaxPool2d(%x) {kernel=(4, 5)}
         %m2 : fp32[2x3] = Reshape(%m2_pool) {shape=(2, 3)}
-        %m3 : fp32[2x3x1x1] = Reduce(%x) {method='sum', axes=(2, 3)}
-        %m4 : fp32[2x1x4x5] = Reduce(%x) {method='mean', axes=(1,)}
-        return %m0, %m1, %m2, %m3, %m4
+        %m3 : fp32[2x3x1x1] = Reduce(%x) {method='l2', axes=(2, 3)}
+        return %m0, %m1, %m2, %m3
         """,
     )
+
+
+def test_reductions_over_other_axes() -> None:
+    b = Builder()
+    x = b.input(2, 3, 4, 5)
+    outputs = [
+        b.op(Reduce, "c0", x, method="mean", axes=(1,)),
+        b.op(Reduce, "c1", x, method="max", axes=(1,)),
+        b.op(Reduce, "s0", x, method="sum", axes=(2, 3)),
+        b.op(Reduce, "n0", x, method="min", axes=(3,), keepdims=False),
+    ]
+    becomes(
+        b.done(*outputs),
+        """
+        %x : fp32[2x3x4x5] = Input()
+        %c0 : fp32[2x1x4x5] = Conv2d(%x, @c0_conv_weight, none)
+        %c1_last : fp32[2x4x5x3] = Permute(%x) {order=(0, 2, 3, 1)}
+        %c1_image : fp32[2x20x1x3] = Reshape(%c1_last) {shape=(2, 20, 1, 3)}
+        %c1_pool : fp32[2x20x1x1] = MaxPool2d(%c1_image) {kernel=(1, 3)}
+        %c1 : fp32[2x1x4x5] = Reshape(%c1_pool) {shape=(2, 1, 4, 5)}
+        %s0_pool : fp32[2x3x1x1] = AvgPool2d(%x) {kernel=(4, 5)}
+        %s0 : fp32[2x3x1x1] = Conv2d(%s0_pool, @s0_weight, none) {group=3}
+        %n0_negative : fp32[2x3x4x5] = Neg(%x)
+        %n0_image : fp32[2x12x1x5] = Reshape(%n0_negative) {shape=(2, 12, 1, 5)}
+        %n0_pool : fp32[2x12x1x1] = MaxPool2d(%n0_image) {kernel=(1, 5)}
+        %n0_min : fp32[2x12x1x1] = Neg(%n0_pool)
+        %n0 : fp32[2x3x4] = Reshape(%n0_min) {shape=(2, 3, 4)}
+        return %c0, %c1, %s0, %n0
+        """,
+    )
+
+
+@pytest.mark.parametrize("method", ["mean", "sum", "max", "min"])
+@pytest.mark.parametrize("keepdims", [True, False])
+def test_every_reduction_keeps_its_values(method: str, keepdims: bool) -> None:
+    for shape in ((3, 4), (2, 5, 3), (2, 3, 4, 5), (2, 3, 2, 3, 2)):
+        for count in range(1, len(shape) + 1):
+            for axes in itertools.combinations(range(len(shape)), count):
+                if len(axes) == len(shape) and not keepdims:
+                    continue
+                b = Builder()
+                y = b.op(Reduce, "y", b.input(*shape), method=method, axes=axes, keepdims=keepdims)
+                before = b.done(y)
+                after = simplify(before)
+                assert not any(isinstance(op, Reduce) for op in after)
+                assert_same_values(before, after)
 
 
 @pytest.mark.parametrize(
