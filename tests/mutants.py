@@ -1,7 +1,8 @@
 """Damages files: each function gives a changed copy of some bytes, by a random generator.
 
 `flipped` … `doubled` know nothing of a format; `words_changed` is for binary tables,
-`text_changed` for lines, `json_changed` for JSON, `onnx_changed` for ONNX fields.
+`text_changed` for lines, `json_changed` for JSON, `onnx_changed` for ONNX fields; those
+behind it are for cvimodels.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import random
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -150,3 +153,128 @@ def onnx_changed(data: bytes, rng: random.Random) -> bytes:
 def _try(change: Callable[[], None]) -> None:
     with suppress(ValueError, TypeError):  # the value does not fit the field's range
         change()
+
+
+# -- cvimodel -----------------------------------------------------------------------------
+
+
+def commands_changed(data: bytes, rng: random.Random) -> bytes:
+    """One to four changed bits in the command buffers of a cvimodel."""
+    from cvi_tpu.model import SectionKind, read
+
+    spans = [
+        (data.index(section.data), len(section.data))
+        for section in read(data).sections
+        if section.kind is SectionKind.CMDBUF
+    ]
+    start, size = rng.choice(spans)
+    mutant = bytearray(data)
+    for _ in range(rng.randint(1, 4)):
+        mutant[start + rng.randrange(size)] ^= 1 << rng.randrange(8)
+    return bytes(mutant)
+
+
+def description_changed(data: bytes, rng: random.Random) -> bytes:
+    """`words_changed` in what comes before the weights and commands of a cvimodel."""
+    header = 48
+    end = header + struct.unpack_from("<I", data, 8)[0]
+    body = words_changed(data[header:end], rng)
+    mutant = bytearray(data[:header] + body + data[end:])
+    struct.pack_into("<I", mutant, 8, len(body))
+    return bytes(mutant)
+
+
+def instructions_changed(data: bytes, rng: random.Random) -> bytes:
+    """A cvimodel of which some instructions have other fields, all of them in range."""
+    from cvi_tpu.isa.stream import cmdbuf, parse_cmdbuf
+    from cvi_tpu.model import SectionKind, read, write
+    from cvi_tpu.runtime.runtime import chip_spec
+
+    model = read(data)
+    spec = chip_spec(model.chip)
+    at = next(i for i, s in enumerate(model.sections) if s.kind is SectionKind.CMDBUF)
+    section = model.sections[at]
+    commands = parse_cmdbuf(section.content(), spec)
+    for _ in range(200):
+        changed = list(commands)
+        for _ in range(rng.randint(1, 3)):
+            place = rng.randrange(len(changed))
+            instruction = _changed(changed[place].instruction, rng)
+            changed[place] = replace(changed[place], instruction=instruction)
+        with suppress(Exception):  # not every value can be encoded
+            body = cmdbuf(changed, spec)
+            if body != section.content():
+                mended = replace(section, data=body, compress=False)
+                return write(replace(model, sections=_with(model.sections, at, mended)))
+    return data
+
+
+def _with(items: tuple[Any, ...], at: int, item: Any) -> tuple[Any, ...]:
+    return (*items[:at], item, *items[at + 1 :])
+
+
+NUMBERS = [
+    0,
+    -1,
+    1,
+    2,
+    3,
+    15,
+    64,
+    255,
+    256,
+    4095,
+    65535,
+    10**6,
+    2**31 - 1,
+    2**32 - 1,
+    1 << 40,
+    3 << 40,
+    7 << 40 | 1 << 31,
+]
+
+
+def fields_changed(data: bytes, rng: random.Random) -> bytes:
+    """A cvimodel, well formed, of which one or two fields have values that make no sense."""
+    from cvi_tpu.model import read, write
+
+    model = read(data)
+    for _ in range(20):
+        changed = model
+        for _ in range(rng.randint(1, 2)):
+            changed = _changed(changed, rng)
+        with suppress(Exception):  # not every value can be written
+            return write(changed)
+    return data
+
+
+def _changed(value: Any, rng: random.Random) -> Any:
+    """The value with something in it replaced by another of its kind."""
+    if is_dataclass(value) and not isinstance(value, type):
+        names = [f.name for f in fields(value) if f.init and f.name not in ("data", "intact")]
+        name = rng.choice(names)
+        return replace(value, **{name: _changed(getattr(value, name), rng)})
+    if isinstance(value, tuple):
+        return _changed_items(value, rng)
+    if isinstance(value, Enum):
+        return rng.choice(list(type(value)))
+    if type(value) is int:
+        return rng.choice([*NUMBERS, value + 1, value - 1, value * 2, value // 2])
+    if type(value) in STRANGE:
+        return rng.choice(STRANGE[type(value)])
+    return value
+
+
+def _changed_items(items: tuple[Any, ...], rng: random.Random) -> tuple[Any, ...]:
+    if not items:
+        return items
+    at = rng.randrange(len(items))
+    match rng.randrange(6):
+        case 0:
+            return items[:at] + items[at + 1 :]
+        case 1:
+            return (*items, items[at])
+        case 2:
+            return _with(items, at, rng.choice(items))
+        case _:
+            return _with(items, at, _changed(items[at], rng))

@@ -1,0 +1,147 @@
+"""Damaged files, as a user meets them: every command ends well or with one CviError.
+
+Whatever the bytes of an input file: no crash, no hang, no traceback, within 10 s of CPU
+and 1 GiB of memory each (`bad_input_child`, which works through the mutants).
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from bad_input_child import KINDS
+from onnx import helper, numpy_helper
+
+import cvi
+from cvi.cli import main
+
+MUTANTS = 500
+SILENCE = 180.0
+"""Seconds of wall time without a line after which the child is taken for stuck: many times
+its limit of CPU seconds, for the machine may be busy."""
+
+DIGITS = Path(__file__).resolve().parents[2] / "examples" / "digits"
+
+
+def small_net() -> onnx.ModelProto:
+    """A network of a few layers of several kinds: 1x1x16x16 to four probabilities."""
+    rng = np.random.default_rng(0)
+    shapes = {"w1": (4, 1, 3, 3), "w2": (4, 1, 3, 3), "w3": (4, 4, 1, 1), "w4": (16, 4)}
+    weights = [
+        numpy_helper.from_array(rng.normal(0, 0.4, shape).astype(np.float32), name)
+        for name, shape in shapes.items()
+    ]
+    nodes = [
+        helper.make_node("Conv", ["image", "w1"], ["a"], pads=[1] * 4, strides=[2, 2]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Conv", ["b", "w2"], ["c"], pads=[1] * 4, group=4),
+        helper.make_node("Conv", ["c", "w3"], ["d"]),
+        helper.make_node("Add", ["b", "d"], ["e"]),
+        helper.make_node("Sigmoid", ["e"], ["f"]),
+        helper.make_node("MaxPool", ["f"], ["g"], kernel_shape=[4, 4], strides=[4, 4]),
+        helper.make_node("Reshape", ["g", "shape"], ["h"]),
+        helper.make_node("MatMul", ["h", "w4"], ["i"]),
+        helper.make_node("Softmax", ["i"], ["p"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, [1, 1, 16, 16])],
+        [helper.make_empty_tensor_value_info("p")],
+        [*weights, numpy_helper.from_array(np.array([1, -1]), "shape")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sound files of every kind, made by the commands themselves."""
+    here = tmp_path_factory.mktemp("sound")
+    onnx.save(small_net(), str(here / "net.onnx"))
+    (here / "digits.onnx").write_bytes((DIGITS / "digits.onnx").read_bytes())
+    pixels = cv2.imread(str(DIGITS / "test" / "digit_0000.png"), cv2.IMREAD_GRAYSCALE)
+    for suffix in ("png", "jpg", "bmp", "webp", "pgm"):
+        assert cv2.imwrite(str(here / f"image.{suffix}"), pixels)
+    np.save(here / "image.npy", np.full((1, 1, 16, 16), 0.5, np.float32))
+    np.savez(here / "image.npz", image=np.full((1, 1, 16, 16), 0.5, np.float32))
+    pixel_options = cvi.ImageOptions(gray=True, input_scale=1 / 255)
+    for name, size in (("net", 16), ("digits", 32)):
+        ir, table = here / f"{name}.cvi.json", here / f"{name}.table"
+        image = here / "image.png"
+        cvi.transform(here / f"{name}.onnx", ir, image_options=pixel_options, images=[image])
+        cvi.calibrate_model(ir, table, dataset=image)
+        program = here / f"{name}.cvimodel"
+        cvi.deploy(ir, program, chip="cv183x", calibration_table=table, images=[image])
+        np.savez(here / f"{name}.npz", image=np.full((1, 1, size, size), 0.5, np.float32))
+    return here
+
+
+def lines(folder: Path, kind: str, first: int) -> Iterator[dict[str, object]]:
+    """What the child says of the mutants from `first` on, and at last how it ended."""
+    command = [sys.executable, str(Path(__file__).with_name("bad_input_child.py"))]
+    log = folder.parent / "child.log"
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(
+            [*command, str(folder), kind, str(first), str(MUTANTS)],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as child,
+    ):
+        assert child.stdout
+        while select.select([child.stdout], [], [], SILENCE)[0]:
+            line = child.stdout.readline()
+            if not line:
+                break
+            yield json.loads(line)
+        else:
+            child.kill()
+        code = child.wait()
+    if code:
+        yield {"death": code, "log": log.read_text()[-2000:]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_mutant_ends_well_or_with_one_error(folder: Path, kind: str) -> None:
+    outcomes: Counter[str] = Counter()
+    wrong: list[str] = []
+    seed = -1
+    while seed < MUTANTS - 1 and len(wrong) < 10:
+        for said in lines(folder, kind, seed + 1):
+            if "death" in said:
+                wrong.append(f"seed {seed}: the process ended with {said['death']} {said['log']}")
+                break
+            seed = int(str(said["seed"]))
+            results = said["results"]
+            assert isinstance(results, list)
+            outcomes.update(r for r in results if r in ("done", "refused"))
+            wrong += [f"seed {seed}: {r}" for r in results if r not in ("done", "refused")]
+    assert not wrong, "\n\n".join(wrong)
+    assert seed == MUTANTS - 1
+    assert min(outcomes["done"], outcomes["refused"]) >= 20, outcomes
+
+
+def test_sound_files_pass(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands of the table above succeed on what is not damaged."""
+    monkeypatch.chdir(folder)
+    Path("out").mkdir(exist_ok=True)
+    for kind in KINDS.values():
+        originals = sorted(Path().glob(kind.originals))
+        assert originals
+        for original in originals:
+            stem = original.name.partition(".")[0]
+            for command in kind.commands:
+                if "--program 1" not in command:
+                    words = command.format(mutant=original, stem=stem).split()
+                    assert main(words) == 0, words
