@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cvi.errors import UnsupportedError
@@ -14,7 +14,9 @@ from cvi_tpu.codegen.constraints import check
 from cvi_tpu.codegen.context import View, as_bytes
 from cvi_tpu.codegen.cpu import CPU_RULES
 from cvi_tpu.codegen.describe import describe_tensors
-from cvi_tpu.codegen.memory import Memory, assign
+from cvi_tpu.codegen.fusion import emit
+from cvi_tpu.codegen.grouping import Group, Grouping, build, tiled_op
+from cvi_tpu.codegen.memory import SHARED, Memory, assign
 from cvi_tpu.codegen.partition import Segment, Unit, lowering_of, partition, split
 from cvi_tpu.codegen.weights import WeightSection
 from cvi_tpu.isa.codec import Command
@@ -60,19 +62,32 @@ class Compiled:
 
 
 def compile_graph(
-    graph: Graph, spec: ChipSpec, *, keep_tensors: bool = False, lane_bytes: int | None = None
+    graph: Graph,
+    spec: ChipSpec,
+    *,
+    keep_tensors: bool = False,
+    lane_bytes: int | None = None,
+    fuse: bool = True,
 ) -> bytes:
     """The program file of a quantised graph.
 
     keep_tensors: every layer's result can be read after a run. lane_bytes: local memory
-    that may be used per lane, all of it by default.
+    that may be used per lane, all of it by default. fuse: whether neighbouring layers may
+    be computed together in local memory.
     UnsupportedError lists every layer that the chip cannot run.
     """
-    return compile_with_report(graph, spec, keep_tensors=keep_tensors, lane_bytes=lane_bytes).data
+    return compile_with_report(
+        graph, spec, keep_tensors=keep_tensors, lane_bytes=lane_bytes, fuse=fuse
+    ).data
 
 
 def compile_with_report(
-    graph: Graph, spec: ChipSpec, *, keep_tensors: bool = False, lane_bytes: int | None = None
+    graph: Graph,
+    spec: ChipSpec,
+    *,
+    keep_tensors: bool = False,
+    lane_bytes: int | None = None,
+    fuse: bool = True,
 ) -> Compiled:
     """As `compile_graph`, with the summary and the commands."""
     problems = check(graph, spec)
@@ -82,7 +97,9 @@ def compile_with_report(
             where=graph.name,
             problems=problems,
         )
-    return _Compiler(prepare(graph, keep_all=keep_tensors), spec, keep_tensors, lane_bytes).run()
+    return _Compiler(
+        prepare(graph, keep_all=keep_tensors), spec, keep_tensors, lane_bytes, fuse
+    ).run()
 
 
 class LoweringContext:
@@ -109,6 +126,8 @@ class LoweringContext:
         """Where the value of an op or constant lives in DRAM."""
         if name in self._memory.views:
             return self._memory.views[name]
+        if name not in self.graph.constants:  # stays in local memory: only its shape counts
+            return View.dense(SHARED, 0, self.graph.type_of(name).shape)
         array = self.graph.constants[name]
         stored = self._weights.add(name, as_bytes(array))
         return View.dense(stored.region, stored.address, array.shape, array.itemsize)
@@ -127,34 +146,67 @@ class LoweringContext:
 
 
 class _Compiler:
-    def __init__(self, graph: Graph, spec: ChipSpec, keep: bool, lane_bytes: int | None) -> None:
+    def __init__(
+        self, graph: Graph, spec: ChipSpec, keep: bool, lane_bytes: int | None, fuse: bool
+    ) -> None:
         self.graph, self.spec, self.keep = graph, spec, keep
         self.lane_bytes = spec.lane_bytes if lane_bytes is None else lane_bytes
         self.placed = find_aliases(graph, share=not keep)
         self.free = free_ops(graph, self.placed)
+        self.fuse = fuse
+        self.grouping = Grouping(graph, frozenset(self.free), keep=keep)
 
     def run(self) -> Compiled:
         segments = partition(self.graph, self.free)
         while True:
-            memory = assign(self.graph, self.placed, segments, self.free, keep=self.keep)
+            groups = self._groups(segments)
+            memory = self._assign(segments, groups)
             weights = WeightSection()
-            lowered = self._lower(segments, memory, weights)
+            lowered = self._lower(segments, groups, memory, weights)
             cut = [part for low in lowered for part in self._cut(low)]
             if len(cut) == len(segments):
                 return self._finish([low for low in lowered if not low.idle], memory, weights)
             segments = cut
 
+    def _assign(self, segments: Sequence[Segment], groups: Sequence[Group]) -> Memory:
+        return assign(
+            self.graph,
+            self.placed,
+            segments,
+            self.free,
+            keep=self.keep,
+            together=[[op.name for op in group.ops] for group in groups],
+            unstored=frozenset().union(*(group.unstored for group in groups)),
+        )
+
+    def _groups(self, segments: Sequence[Segment]) -> list[Group]:
+        """The fused layers of all segments, chosen with a first idea of where values live."""
+        if not self.fuse:
+            return []
+        memory = self._assign(segments, [])
+        ctx = LoweringContext(self.graph, self.spec, memory, WeightSection(), self.lane_bytes)
+        tpu = [segment.ops for segment in segments if segment.unit is Unit.TPU]
+        return [group for ops in tpu for group in self.grouping.choose(ops, ctx)]
+
     def _lower(
-        self, segments: Sequence[Segment], memory: Memory, weights: WeightSection
+        self,
+        segments: Sequence[Segment],
+        groups: Sequence[Group],
+        memory: Memory,
+        weights: WeightSection,
     ) -> list[_Lowered]:
         ctx = LoweringContext(self.graph, self.spec, memory, weights, self.lane_bytes)
         layers = {op.name: number for number, op in enumerate(self.graph.ops)}
+        group_of = {op.name: group for group in groups for op in group.ops}
         lowered = []
         for segment in segments:
             program, ends = Commands(self.spec), []
             ctx.start(program)
             for op in segment.ops if segment.unit is Unit.TPU else ():
-                if op.name not in self.free:
+                group = group_of.get(op.name)
+                if group is not None and op is group.ops[0]:
+                    self._lower_group(group, layers, ctx)
+                elif group is None and op.name not in self.free:
                     ctx.enter(op, layers[op.name])
                     lowering = lowering_of(op)
                     assert lowering is not None
@@ -162,6 +214,15 @@ class _Compiler:
                 ends.append(len(program))
             lowered.append(_Lowered(segment, tuple(program.commands()), tuple(ends)))
         return lowered
+
+    def _lower_group(self, group: Group, layers: Mapping[str, int], ctx: LoweringContext) -> None:
+        kernels = []
+        for op in group.ops:
+            ctx.enter(op, layers[op.name])
+            kernel = tiled_op(op, ctx)
+            assert kernel is not None
+            kernels.append(kernel)
+        emit(build(group, kernels, self.grouping, ctx), ctx)
 
     def _cut(self, lowered: _Lowered) -> list[Segment]:
         """A segment whose commands are more than a routine may have, in parts."""

@@ -10,7 +10,7 @@ from cvi_tpu.model import NO_MEMORY, Element, QuantInfo, QuantKind, Tensor, gmem
 
 
 def describe_tensors(graph: Graph, memory: Memory) -> tuple[Tensor, ...]:
-    """One entry for every value of the graph.
+    """One entry for every value that has a place in memory.
 
     Inputs and outputs come first: the first tensor of an io region gives its size
     (FACTS_CVIMODEL 4), and others may lie inside it.
@@ -19,7 +19,7 @@ def describe_tensors(graph: Graph, memory: Memory) -> tuple[Tensor, ...]:
     ordered = sorted(graph.ops, key=lambda op: op.name not in ends)
     return tuple(
         _tensor(number, op, memory.views[op.name], op.name in memory.overwritten)
-        for number, op in enumerate(ordered)
+        for number, op in enumerate(op for op in ordered if op.name in memory.views)
     )
 
 

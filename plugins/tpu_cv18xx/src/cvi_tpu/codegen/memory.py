@@ -8,7 +8,7 @@ device memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 
@@ -75,10 +75,14 @@ class Memory:
 
 def assign(
     graph: Graph, placed: dict[str, Placed], segments: Sequence[Segment], free: Iterable[str],
-    *, keep: bool = False,
+    *, keep: bool = False, together: Sequence[Sequence[str]] = (),
+    unstored: frozenset[str] = frozenset(),
 ) -> Memory:  # fmt: skip
-    """Regions and addresses of all values. keep: no memory is reused."""
-    blocks = _blocks(graph, placed, segments, set(free))
+    """Regions and addresses of all values. keep: no memory is reused. together: ops that
+    are computed slice by slice, so at one time. unstored: values that never reach DRAM."""
+    placed = {name: where for name, where in placed.items() if name not in unstored}
+    group_of = {name: number for number, names in enumerate(together) for name in names}
+    blocks = _blocks(graph, placed, segments, set(free), group_of)
     _choose_regions(graph, placed, blocks, keep)
     totals = {region: _allocate(blocks, region, keep) for region in (SHARED, PRIVATE)}
     views = {name: _view(where, blocks[where.root]) for name, where in placed.items()}
@@ -96,16 +100,20 @@ def _view(where: Placed, block: Block) -> View:
 
 
 def _blocks(
-    graph: Graph, placed: dict[str, Placed], segments: Sequence[Segment], free: set[str]
-) -> dict[str, Block]:
+    graph: Graph, placed: dict[str, Placed], segments: Sequence[Segment], free: set[str],
+    group_of: Mapping[str, int],
+) -> dict[str, Block]:  # fmt: skip
     """Blocks with their lifetimes and who touches them."""
     roots = {where.root for where in placed.values()}
     blocks = {root: Block(root, graph.type_of(root).bytes) for root in roots}
-    time = 0
+    time, group = 0, None
     for number, segment in enumerate(segments):
         for op in segment.ops:
             if op.name in free:
                 continue
+            if group is None or group_of.get(op.name) != group:
+                time += 1
+            group = group_of.get(op.name)
             for name in (op.name, *op.inputs):
                 if name in placed:
                     block = blocks[placed[name].root]
@@ -113,7 +121,6 @@ def _blocks(
                     block.segments.add(number)
                     block.on_cpu |= segment.unit is Unit.CPU
                     block.on_tpu |= segment.unit is Unit.TPU
-            time += 1
     for op in graph.inputs:  # kept to the end: a caller may run again with the same inputs
         blocks[placed[op.name].root].touch(-1)
         blocks[placed[op.name].root].touch(inf)

@@ -10,7 +10,7 @@ content is still there. Waits between the engines are not this module's business
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from math import prod
@@ -86,12 +86,14 @@ class TiledOp(ABC):
     name, operands: of the result and of the activations it is computed from; sources and
     target: where they live in DRAM. output: extents (n, c, h, w) of the result.
     reduction: extent of the summed dimension that may be cut (1 when there is none).
-    strict: the instructions need operands in default layout.
+    strict: the instructions need operands in default layout. repeats_channels: an operand
+    with one channel stands for all channels of the result.
     """
 
     reduction: int = 1
     orders: tuple[str, ...] = ("nchwk",)
     strict: bool = True
+    repeats_channels: bool = False
 
     def __init__(
         self, ctx: Context, op: Op, sources: Sequence[View] = (), target: View | None = None
@@ -135,6 +137,11 @@ class TiledOp(ABC):
         extent = self.reduction if dim == "k" else self.output["nchw".index(dim)]
         return split(extent, size)
 
+    def reaches(self, box: Box) -> bool:
+        """Whether a box of the result needs any input, not only padding."""
+        del box
+        return True
+
     def appetite(self, dim: str, part: Range) -> int:
         """How much of the input a range of the result needs, in elements along `dim`."""
         del dim
@@ -175,6 +182,23 @@ class TiledOp(ABC):
             if load.slot.startswith("in")
         ]
         return self.emit(tile, self.local(at["out"], tile.box.shape), operands, at)
+
+
+Tiling = Callable[[Op, Context], "TiledOp | None"]
+
+TILINGS: dict[type[Op], Tiling] = {}
+
+
+def tiles(*kinds: type[Op]) -> Callable[[Tiling], Tiling]:
+    """Register the decorated function as the way these ops become a `TiledOp` that can be
+    fused with others; it returns None when this one cannot."""
+
+    def register(function: Tiling) -> Tiling:
+        for kind in kinds:
+            TILINGS[kind] = function
+        return function
+
+    return register
 
 
 def tile_bytes(tensor: Local) -> int:
@@ -403,7 +427,7 @@ def run(op: TiledOp, chosen: Plan | None = None) -> Plan:
     buffers = _allocate(chosen.slots)
     previous: _Work | None = None
     current: _Work | None = None
-    for tile in tiles(op, chosen.cut):
+    for tile in tiles_of(op, chosen.cut):
         following = _work(op, tile, buffers)
         _weave(op.ctx, previous, current, following)
         previous, current = current, following
@@ -456,7 +480,7 @@ def _at(tensor: Local, address: int) -> Local:
     return Local(address, tensor.shape, tensor.strides, tensor.signed, tensor.bf16, tensor.plane)
 
 
-def tiles(op: TiledOp, cut: Cut) -> Iterator[Tile]:
+def tiles_of(op: TiledOp, cut: Cut) -> Iterator[Tile]:
     """The tiles of a cut in loop order; the reduction is always the innermost loop."""
     ranges = {dim: op.ranges(dim, cut.size(dim)) for dim in "nchwk"}
     last = len(ranges["k"]) - 1

@@ -10,7 +10,7 @@ import numpy as np
 from cvi.ir import Array, Op
 from cvi_tpu.codegen.context import Context, View, as_bytes, lowers
 from cvi_tpu.codegen.kernels.window import Sliding, reach, window_appetite, window_ranges
-from cvi_tpu.codegen.planner import Load, Part, Tile, TiledOp, run, tile_bytes
+from cvi_tpu.codegen.planner import Load, Part, Tile, TiledOp, run, tile_bytes, tiles
 from cvi_tpu.codegen.tiling import Box, Range, split
 from cvi_tpu.isa.instructions import Const, Conv, Depthwise, Quant, Tiu, Window
 from cvi_tpu.isa.operands import Dram, Local, ceil_div
@@ -42,6 +42,9 @@ class _Windowed(TiledOp):
         if dim in "hw":
             return window_ranges(self.axes, dim, size)
         return super().ranges(dim, size)
+
+    def reaches(self, box: Box) -> bool:
+        return self.axes[0].reach(box.h) is not None and self.axes[1].reach(box.w) is not None
 
     def appetite(self, dim: str, part: Range) -> int:
         return window_appetite(self.axes, dim, part) if dim in "hw" else part.size
@@ -222,19 +225,31 @@ class TiledDepthwise(_Windowed):
         return 31 + self.rounds(tile.box) * max(2 * kh * kw * self.sliding.stride[1] + 1, 16)
 
 
-@lowers(Int8Conv2d)
-def lower_conv(op: Op, ctx: Context) -> None:
-    """A convolution; depthwise when every channel is a group of its own."""
-    assert isinstance(op, Int8Conv2d)
+def tiled_conv(op: Int8Conv2d, ctx: Context) -> TiledOp:
+    """The kernel of a convolution: depthwise when every channel is a group of its own."""
     weight = ctx.constant(op.inputs[1])
     oc, ic, kh, kw = weight.shape
     if op.group == 1 or ic > 1 or op.group != oc:
-        run(TiledConv(ctx, op))
-        return
+        return TiledConv(ctx, op)
     sliding = Sliding((kh, kw), op.stride, op.pads, op.dilation, op.insert)
     bias = ctx.constant(op.inputs[2]) if op.inputs[2] else np.zeros(oc, np.int32)
     records = quant_records(bias, ctx.constant(op.inputs[3]), ctx.constant(op.inputs[4]))
-    run(TiledDepthwise(ctx, op, sliding, records, weight, fill=op.fill, relu=op.relu))
+    return TiledDepthwise(ctx, op, sliding, records, weight, fill=op.fill, relu=op.relu)
+
+
+@lowers(Int8Conv2d)
+def lower_conv(op: Op, ctx: Context) -> None:
+    """A convolution, plain, grouped, depthwise or transposed."""
+    assert isinstance(op, Int8Conv2d)
+    run(tiled_conv(op, ctx))
+
+
+@tiles(Int8Conv2d)
+def fusable_conv(op: Op, ctx: Context) -> TiledOp | None:
+    """A convolution that is computed by one instruction per tile."""
+    assert isinstance(op, Int8Conv2d)
+    tiled = tiled_conv(op, ctx)
+    return None if isinstance(tiled, TiledConv) and op.group > 1 else tiled
 
 
 class TiledAvgPool(TiledDepthwise):
@@ -300,3 +315,16 @@ def lower_avg_pool(op: Op, ctx: Context) -> None:
     for row, row_count in rows:
         for column, column_count in columns:
             run(TiledAvgPool(ctx, op, rates[row_count * column_count]).restrict(row, column))
+
+
+@tiles(Int8AvgPool2d)
+def fusable_avg_pool(op: Op, ctx: Context) -> TiledOp | None:
+    """Average pooling in which all windows count equally many elements."""
+    assert isinstance(op, Int8AvgPool2d)
+    _, _, h, w = ctx.view(op.inputs[0]).shape
+    _, _, oh, ow = op.type.shape
+    counts = {a * b for a in window_counts(op, 0, h, oh) for b in window_counts(op, 1, w, ow)}
+    if len(counts) > 1:
+        return None
+    rates = {rate[0]: rate for rate in op.rates}
+    return TiledAvgPool(ctx, op, rates[counts.pop()])

@@ -8,7 +8,7 @@ from math import prod
 
 from cvi.ir import Op, Shape
 from cvi_tpu.codegen.context import Context, View, as_bytes, four_dims, lowers
-from cvi_tpu.codegen.planner import Load, Part, Tile, TiledOp, run, tile_bytes
+from cvi_tpu.codegen.planner import Load, Part, Tile, TiledOp, run, tile_bytes, tiles
 from cvi_tpu.codegen.tiling import Box, Range
 from cvi_tpu.isa.instructions import Arith, ArithOp, Const, Lut, Tiu
 from cvi_tpu.isa.operands import Dram, Local, Shape4, ceil_div
@@ -23,6 +23,7 @@ from cvi_tpu.quantized.ops import (
 )
 
 TABLE_BYTES = 256
+IMAGE_DIMS = 4
 
 
 class TiledEltwise(TiledOp):
@@ -34,6 +35,7 @@ class TiledEltwise(TiledOp):
 
     orders = ("nchwk",)
     strict = False
+    repeats_channels = True
 
     def __init__(self, ctx: Context, op: Op, operands: Sequence[View], target: View) -> None:
         super().__init__(ctx, op, operands, target)
@@ -202,6 +204,17 @@ KINDS: dict[type[Op], type[TiledEltwise]] = {
     Int8Clip: TiledUnary,
     Int8Lut: TiledLut,
 }
+
+
+@tiles(*KINDS)
+def tiled_eltwise(op: Op, ctx: Context) -> TiledOp | None:
+    """An element-wise op on images as they are, to be fused with its neighbours."""
+    operands = op.inputs[:1] if isinstance(op, Int8Lut) else op.inputs
+    views = [ctx.view(name) for name in operands]
+    target = ctx.view(op.name)
+    if any(len(v.shape) != IMAGE_DIMS for v in [*views, target]):
+        return None
+    return KINDS[type(op)](ctx, op, views, target)
 
 
 @lowers(*KINDS)

@@ -9,7 +9,7 @@ from cvi.ir import Op
 from cvi.ops import Upsample
 from cvi_tpu.codegen.context import Context, lowers
 from cvi_tpu.codegen.kernels.window import Sliding, reach, window_appetite, window_ranges
-from cvi_tpu.codegen.planner import Part, Tile, TiledOp, run
+from cvi_tpu.codegen.planner import Part, Tile, TiledOp, run, tiles
 from cvi_tpu.codegen.tiling import Box, Range
 from cvi_tpu.isa.instructions import Arith, ArithOp, Pool, PoolOp, Tiu
 from cvi_tpu.isa.operands import Local, ceil_div
@@ -34,6 +34,9 @@ class TiledMaxPool(TiledOp):
             return window_ranges(self.axes, dim, size)
         return super().ranges(dim, size)
 
+    def reaches(self, box: Box) -> bool:
+        return self.axes[0].reach(box.h) is not None and self.axes[1].reach(box.w) is not None
+
     def appetite(self, dim: str, part: Range) -> int:
         return window_appetite(self.axes, dim, part) if dim in "hw" else part.size
 
@@ -53,6 +56,13 @@ class TiledMaxPool(TiledOp):
         rounds = n * ceil_div(c, self.spec.lanes) * ceil_div(h * w, self.spec.eu_bytes)
         kh, kw = self.sliding.kernel
         return 12 + rounds * (kh * kw * self.sliding.stride[1] + 2)
+
+
+@tiles(Int8MaxPool2d)
+def fusable_max_pool(op: Op, ctx: Context) -> TiledOp | None:
+    """Max pooling."""
+    assert isinstance(op, Int8MaxPool2d)
+    return TiledMaxPool(ctx, op)
 
 
 @lowers(Int8MaxPool2d)
