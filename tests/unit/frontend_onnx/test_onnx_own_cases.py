@@ -78,6 +78,10 @@ CASES = [
     Case("Slice", IMAGE, 9, attributes={"starts": [0, 1], "ends": [1, -1]}),
     Case("Slice", IMAGE, 10, [ints(-7, 0), ints(-1, 1000), ints(2, 3), ints(2, 3)]),
     Case("Slice", IMAGE, 13, [ints(1), ints(2**62), ints(-1)]),
+    # what the newer exporter of PyTorch writes
+    Case("ReduceMean", IMAGE, 18, [ints(-1, -2)], {"keepdims": 1, "noop_with_empty_axes": 0}),
+    Case("ReduceMax", IMAGE, 20, [ints(1)], {"keepdims": 0, "noop_with_empty_axes": 1}),
+    Case("ReduceSum", IMAGE, 13, [ints(2, 3)], {"noop_with_empty_axes": 0}),
     Case("Split", (2, 7, 3), 7, attributes={"axis": 1, "split": [2, 4, 1]}, outputs=3),
     Case("Split", (2, 6, 3), 11, attributes={"axis": -2}, outputs=2),
     Case("Split", (2, 7, 3), 13, [ints(3, 4)], {"axis": 1}, outputs=2),

@@ -65,6 +65,7 @@ def _axes(node: Node) -> tuple[int, ...] | None:
         given = node.attributes.ints("axes", ())
     else:
         given = () if node.optional(1) is None else node.integers(1, "the axes")
-    if not given and node.attributes.flag("noop_with_empty_axes"):
+    keeps_all = node.attributes.flag("noop_with_empty_axes")
+    if not given and keeps_all:
         return None
     return node.axes(given, rank) if given else tuple(range(rank))
