@@ -7,8 +7,8 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from cpu_cases import Case, fp32
 
+from cpu_cases import Case, fp32
 from cvi.ir.types import Array
 from cvi_tpu.model import Element
 from cvi_tpu.model.arguments import Floats, Ints, Value
@@ -451,7 +451,7 @@ def proposal(rng: Rng) -> Case:
 
 @makes("roi_pooling")
 def roi_pooling(rng: Rng) -> Case:
-    n, c, h, w = (int(v) for v in rng.integers(1, [3, 6, 16, 16]))
+    n, c, h, w = (int(v) for v in rng.integers([1, 2, 1, 1], [3, 6, 16, 16]))
     num, ph, pw = (int(v) for v in rng.integers(1, [9, 5, 5]))
     corner = rng.normal(60, 80, (n, num, 2))
     regions = np.zeros((n, 1, num, 5), np.float32)
@@ -460,7 +460,8 @@ def roi_pooling(rng: Rng) -> Case:
     regions[:, 0, :, 3:] = corner + rng.normal(80, 60, (n, num, 2))
     arguments: dict[str, Value] = {"pooled_h": ph, "pooled_w": pw, "spatial_scale": 1 / 16}
     x = normal(rng, n, c, h, w)
-    inputs = [x, regions] if n == 1 and _chance(rng) else [regions, x]
+    first_fits = n == 1 and _chance(rng)
+    inputs = [x, regions] if first_fits else [regions, x]
     return Case("roi_pooling", arguments, inputs, [fp32(n * num, c, ph, pw)])
 
 

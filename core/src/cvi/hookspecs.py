@@ -197,8 +197,15 @@ def cvi_register_quantizers(scheme: str) -> Mapping[type[Op], Any]:  # type: ign
 
 
 @hookspec
-def cvi_register_kernels(family: str) -> Mapping[type[Op], Any]:  # type: ignore[empty-body]
-    """For the named chip family: quantised op class -> kernel or CPU function."""
+def cvi_register_kernels(family: str) -> Mapping[type[Op] | str, Any]:  # type: ignore[empty-body]
+    """For the named chip family: quantised op class -> kernel, and the name of a CPU
+    function -> the function that the simulator runs for it.
+
+    For "cv18xx" a kernel is a function (op, context) that emits TPU instructions, or
+    `cvi_tpu.codegen.cpu.OnCpu(rule)` for an op that becomes a call of a CPU function;
+    rule(op) gives a `CpuCall`: the function's name and its arguments. A CPU function takes
+    a `cvi_tpu.runtime.Call` and gives one array per output. What the vendor's runtime
+    brings itself needs no function here."""
 
 
 @hookspec

@@ -251,8 +251,8 @@ def quantizers(scheme: str) -> dict[type[Any], Any]:
     return _merged(f"{scheme} quantiser", _results("quantizers", scheme=scheme))
 
 
-def kernels(family: str) -> dict[type[Any], Any]:
-    """Quantised op class -> kernel or CPU function, for one chip family."""
+def kernels(family: str) -> dict[type[Any] | str, Any]:
+    """Quantised op class -> kernel, and name -> CPU function, for one chip family."""
     return _merged(f"{family} kernel", _results("kernels", family=family))
 
 

@@ -12,12 +12,11 @@ from cvi_tpu.codegen.aliases import find_aliases, free_ops
 from cvi_tpu.codegen.casts import prepare
 from cvi_tpu.codegen.constraints import check
 from cvi_tpu.codegen.context import View, as_bytes
-from cvi_tpu.codegen.cpu import CPU_RULES
 from cvi_tpu.codegen.describe import describe_tensors
 from cvi_tpu.codegen.fusion import emit
 from cvi_tpu.codegen.grouping import Group, Grouping, build, tiled_op
 from cvi_tpu.codegen.memory import SHARED, Memory, assign
-from cvi_tpu.codegen.partition import Segment, Unit, lowering_of, partition, split
+from cvi_tpu.codegen.partition import Segment, Unit, cpu_rule_of, lowering_of, partition, split
 from cvi_tpu.codegen.weights import WeightSection
 from cvi_tpu.isa.codec import Command
 from cvi_tpu.isa.instructions import Engine, Instruction
@@ -281,7 +280,9 @@ class _Compiler:
         return shapes[0][0] if shapes else 1
 
     def _cpu(self, op: Op) -> Routine:
-        call = CPU_RULES[type(op)](op)
+        rule = cpu_rule_of(op)
+        assert rule is not None  # the op is in a CPU segment
+        call = rule(op)
         routine = CpuRoutine(function=call.function, args=encode_arguments(call.arguments))
         return Routine(kind=RoutineKind.CPU, inputs=op.inputs, outputs=(op.name,), cpu=routine)
 

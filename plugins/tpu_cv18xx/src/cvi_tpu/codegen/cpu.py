@@ -23,6 +23,13 @@ CpuRule = Callable[[Op], CpuCall]
 CPU_RULES: dict[type[Op], CpuRule] = {}
 
 
+@dataclass(frozen=True)
+class OnCpu:
+    """What a plugin's `cvi_register_kernels` gives for an op that runs on the CPU."""
+
+    rule: CpuRule
+
+
 def runs_on_cpu(kind: type[Op]) -> Callable[[CpuRule], CpuRule]:
     """Register the decorated function as the way this op becomes a CPU routine."""
 

@@ -7,16 +7,19 @@ border must stay in memory.
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from cvi.ir import Graph, Input, Op
 from cvi.ops.movement import Movement
 from cvi_tpu.codegen import kernels as _registered  # noqa: F401  fills the registries
 from cvi_tpu.codegen.context import LOWERINGS, Lowering
-from cvi_tpu.codegen.cpu import CPU_RULES
+from cvi_tpu.codegen.cpu import CPU_RULES, CpuRule, OnCpu
 from cvi_tpu.codegen.kernels.movement import lower_bytes
+from cvi_tpu.extensions import plugin_kernel
 
 
 class Unit(Enum):
@@ -36,16 +39,31 @@ class Segment:
 
 def unit_of(op: Op) -> Unit | None:
     """Who runs the op; None for inputs and for ops that nobody can run."""
-    if type(op) in CPU_RULES:
+    if cpu_rule_of(op) is not None:
         return Unit.CPU
     return Unit.TPU if lowering_of(op) is not None else None
+
+
+def cpu_rule_of(op: Op) -> CpuRule | None:
+    """How an op becomes a call of a CPU function; None when it does not run on the CPU."""
+    kernel = _kernel_of(op)
+    return kernel.rule if isinstance(kernel, OnCpu) else None
 
 
 def lowering_of(op: Op) -> Lowering | None:
     """How an op becomes TPU instructions; movement ops work on elements of any size."""
     if isinstance(op, Movement) and op.type.dtype.size != 1:
         return lower_bytes
-    return LOWERINGS.get(type(op))
+    kernel: Lowering | OnCpu | None = _kernel_of(op)
+    return None if isinstance(kernel, OnCpu) else kernel
+
+
+def _kernel_of(op: Op) -> Any:
+    """A built-in kernel, else a plugin's: a `Lowering` or `OnCpu`, None without any."""
+    kind = type(op)
+    if kind in CPU_RULES:
+        return OnCpu(CPU_RULES[kind])
+    return LOWERINGS.get(kind) or plugin_kernel(kind, ChainMap[Any, Any](LOWERINGS, CPU_RULES))
 
 
 def partition(graph: Graph, free: Collection[str] = ()) -> list[Segment]:

@@ -34,7 +34,7 @@ def find_cpu_function(name: str) -> CpuFunction:
     """
     if name in _FUNCTIONS:
         return _FUNCTIONS[name]
-    theirs: dict[str, CpuFunction] = plugin_functions()
+    theirs: dict[str, CpuFunction] = plugin_functions(_FUNCTIONS)
     if name in theirs:
         return theirs[name]
     near = difflib.get_close_matches(name, [*_FUNCTIONS, *theirs], n=3)
