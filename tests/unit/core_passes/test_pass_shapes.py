@@ -299,6 +299,53 @@ def test_resize(attributes, becomes_upsample):
     )
 
 
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+def test_a_single_pixel_is_only_repeated(mode):
+    b = Builder()
+    y = b.op(Resize, "y", b.input(1, 2, 1, 1), size=(6, 5), scales=(6.0, 5.0), mode=mode)
+    becomes(
+        b.done(y),
+        """
+        %x : fp32[1x2x1x1] = Input()
+        %y : fp32[1x2x6x5] = Upsample(%x) {factors=(6, 5)}
+        return %y
+        """,
+    )
+
+
+@pytest.mark.parametrize(
+    ("attributes", "starts"),
+    [
+        ({"coordinates": "asymmetric", "nearest_mode": "floor"}, (0, 0)),
+        ({"coordinates": "half_pixel", "nearest_mode": "ceil"}, (1, 1)),
+        ({"coordinates": "half_pixel", "mode": "linear"}, None),
+        ({"coordinates": "asymmetric", "mode": "linear"}, (0, 0)),
+    ],
+)
+def test_resize_that_leaves_out_pixels(attributes, starts):
+    b = Builder()
+    y = b.op(Resize, "y", b.input(1, 2, 6, 9), size=(3, 3), scales=(1 / 2, 1 / 3), **attributes)
+    graph = b.done(y)
+    if starts is None:
+        stays(graph)
+        return
+    becomes(
+        graph,
+        f"""
+        %x : fp32[1x2x6x9] = Input()
+        %y : fp32[1x2x3x3] = Slice(%x) \
+{{starts=(0, 0, {starts[0]}, {starts[1]}), sizes=(1, 2, 3, 3), steps=(1, 1, 2, 3)}}
+        return %y
+        """,
+    )
+
+
+def test_resize_at_irregular_pixels_stays():
+    b = Builder()
+    x = b.input(1, 2, 5, 4)
+    stays(b.done(b.op(Resize, "y", x, size=(3, 4), scales=(0.6, 1.0), nearest_mode="ceil")))
+
+
 def test_constants_are_computed():
     b = Builder()
     k = b.op(Exp, "k2", b.op(Add, "k1", b.const([1.0, 2.0]), b.const(3.0)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -92,15 +92,6 @@ def test_top_1_of_mobilenet_v2(shared: Path) -> None:
     assert agree >= 0.7
 
 
-REFUSED: list[tuple[str, Callable[[str], bool]]] = [
-    ("nanodet_320/nanodet.onnx", lambda line: "(Resize): this resize" in line),
-]
-
-
-@pytest.mark.parametrize(("model", "expected"), REFUSED)
-def test_what_a_model_has_that_int8_cannot_do_is_listed(
-    shared: Path, model: str, expected: Callable[[str], bool]
-) -> None:
-    found = Int8Scheme().problems(load(shared / "models/onnx" / model), BareChip())
-    assert found
-    assert all(map(expected, found))
+@pytest.mark.parametrize("model", ["nanodet_320/nanodet.onnx"])
+def test_int8_can_do_all_of_these_models(shared: Path, model: str) -> None:
+    assert not Int8Scheme().problems(load(shared / "models/onnx" / model), BareChip())

@@ -513,6 +513,48 @@ def test_concatenation_may_begin_with_a_constant() -> None:
     assert worst_steps(graph, inputs) <= 0.52
 
 
+@pytest.mark.parametrize("factor", [2, 3, 4, 5, 6])
+@pytest.mark.parametrize("size", [(4, 3), (1, 5)])
+def test_linear_enlargement_by_whole_factors(factor: int, size: tuple[int, int]) -> None:
+    target = (size[0] * factor, size[1] * factor)
+    op = Resize(
+        name="r", inputs=("x",), size=target, scales=(factor, factor), mode="linear",
+        coordinates="pytorch_half_pixel",
+    )  # fmt: skip
+    graph = network(op, inputs={"x": (2, 3, *size)})
+    inputs = samples(graph)
+    quantised = quantise(graph, calibrated(graph, inputs))
+    assert kinds(quantised) == ["Input", "Pad", "Int8Conv2d", "Dequantize"]
+    # the weights are exact: nothing but the rounding of the result
+    assert worst_steps(graph, inputs) <= 0.5001
+    weight = quantised.constants["r_weight"].astype(int)
+    phases = weight.reshape(3, -1).sum(axis=1)
+    assert (phases % factor**2 == 0).all()
+
+
+RESIZES: list[dict[str, Any]] = [
+    {"size": (9, 11), "mode": "linear", "coordinates": "align_corners"},
+    {"size": (8, 14), "mode": "linear", "coordinates": "asymmetric"},
+    {"size": (3, 2), "mode": "linear"},
+    {"size": (28, 49), "mode": "linear"},
+    {"size": (8, 21), "mode": "linear"},
+    {"size": (9, 5), "nearest_mode": "floor"},
+    {"size": (6, 14), "coordinates": "align_corners"},
+    {"size": (4, 21), "nearest_mode": "ceil"},
+]
+
+
+@pytest.mark.parametrize("attributes", RESIZES, ids=str)
+def test_other_resizes(attributes: dict[str, Any]) -> None:
+    h, w = attributes["size"]
+    op = Resize(name="r", inputs=("x",), scales=(h / 4, w / 7), **attributes)
+    graph = network(op, inputs={"x": (2, 3, 4, 7)})
+    inputs = samples(graph)
+    exact = attributes.get("mode") != "linear"
+    # linear: the weights of each of the two products are rounded, and what is between
+    assert worst_steps(graph, inputs) <= (0.5001 if exact else 2.0)
+
+
 BEFORE = """graph net
   @w : fp32[2x4x1x1] = -1 .. 1 #{weight}
   %x : fp32[1x4x8x8] = Input()
@@ -597,10 +639,6 @@ IMPOSSIBLE: list[tuple[Op, str]] = [
     (Softmax(name="y", inputs=("x",), axis=1, log=True), "no CPU function for log-softmax"),
     (MaxPool2d(name="y", inputs=("x",), kernel=(2, 2), dilation=(2, 2)), "dilated max pooling"),
     (MatMul(name="y", inputs=("x", "x")), "product of two computed tensors"),
-    (
-        Resize(name="y", inputs=("x",), size=(5, 5), scales=(0.625, 0.625), mode="linear"),
-        "no nearest-neighbour upsampling",
-    ),
     (Conv2d(name="y", inputs=("x", "x", ""), pads=(1,) * 4), "weight or bias is computed"),
     (Conv2d(name="y", inputs=("z", "w", ""), stride=(20, 20)), "the stride exceeds"),
     (ConvTranspose2d(name="y", inputs=("x", "w", ""), stride=(17, 1)), "the stride exceeds"),

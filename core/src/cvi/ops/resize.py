@@ -92,6 +92,19 @@ class Resize(Op):
         upper = np.minimum(lower + 1, length - 1)
         return lower, upper, (at - lower).astype(np.float32)
 
+    def matrix(self, axis: int, length: int) -> Array:
+        """fp32[size, length]: the weight of every source pixel in every result pixel along
+        one axis. The whole op is the product with both."""
+        weights = np.zeros((self.size[axis], length), np.float32)
+        rows = np.arange(self.size[axis])
+        if self.mode == "nearest":
+            weights[rows, self.nearest(axis, length)] = 1
+            return weights
+        lower, upper, weight = self.neighbours(axis, length)
+        np.add.at(weights, (rows, lower), 1 - weight)
+        np.add.at(weights, (rows, upper), weight)
+        return weights
+
     def _interpolate(self, x: Array, axis: int) -> Array:
         lower, upper, weight = self.neighbours(axis, x.shape[2 + axis])
         if axis == 0:

@@ -10,6 +10,7 @@ def load() -> None:
         eltwise,
         movement,
         pool,
+        resize,
         softmax,
         transposed,
     )

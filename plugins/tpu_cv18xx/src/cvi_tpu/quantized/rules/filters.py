@@ -58,16 +58,25 @@ def convolve(
     """
     to, layer = chain.to, chain.layer
     kernel = filter_of(to, layer, x, weight, bias)
+    convolve_quantised(chain, x, window, kernel, to.scale(layer.name), relu=relu)
+
+
+def convolve_quantised(
+    chain: Chain, x: Operand, window: Window, kernel: Filter, y_scale: float, *, relu: bool = False
+) -> None:
+    """As `convolve`, with a filter that is quantised already for a result in y_scale."""
+    to, weight = chain.to, kernel.weight
     size = (weight.shape[2], weight.shape[3])
     phases = phases_of(window.dilation, size, to.spec.max_dilation)
     if phases != (1, 1) and window.stride == (1, 1) and window.insert == (0, 0):
         room = _room(chain.shape, window, size)
         split_phases(chain, phases, window.pads, window.pad_value)
         dilation = (window.dilation[0] // phases[0], window.dilation[1] // phases[1])
-        _convolve(chain, x, replace(window, pads=(0,) * 4, dilation=dilation), kernel, relu=relu)
+        phase = replace(window, pads=(0,) * 4, dilation=dilation)
+        _convolve(chain, x, phase, kernel, y_scale, relu=relu)
         join_phases(chain, phases, (room[0] + 1, room[1] + 1))
     else:
-        _convolve(chain, x, window, kernel, relu=relu)
+        _convolve(chain, x, window, kernel, y_scale, relu=relu)
 
 
 def _room(shape: Shape, window: Window, kernel: Pair) -> Pair:
@@ -79,8 +88,10 @@ def _room(shape: Shape, window: Window, kernel: Pair) -> Pair:
     return rows, columns
 
 
-def _convolve(chain: Chain, x: Operand, window: Window, kernel: Filter, *, relu: bool) -> None:
-    to, y_scale = chain.to, chain.to.scale(chain.layer.name)
+def _convolve(
+    chain: Chain, x: Operand, window: Window, kernel: Filter, y_scale: float, *, relu: bool
+) -> None:
+    to = chain.to
     kernel, window = _fit_dilation(kernel, window, to.spec.max_dilation)
     window = _fit_pads(chain, window, to.spec.max_pad)
     fill = to_steps(window.pad_value, x.scale)

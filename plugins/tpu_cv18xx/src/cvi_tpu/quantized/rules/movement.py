@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from cvi.ir import Graph
-from cvi.ops import Concat, Movement, Resize
-from cvi_tpu.chip import ChipSpec
-from cvi_tpu.quantized.registry import quantizes, requires
+from cvi.ops import Concat, Movement
+from cvi_tpu.quantized.registry import quantizes
 from cvi_tpu.quantized.rewriter import Rewriter
 
 
@@ -30,13 +28,3 @@ def concat(op: Concat, to: Rewriter) -> None:
         to.int8_at(name, scale, op.name, f"requant_{i}").name for i, name in enumerate(op.inputs)
     )
     to.define_int8(op.with_(inputs=operands))
-
-
-@requires(Resize)
-def resizes_by_whole_factors(op: Resize, graph: Graph, spec: ChipSpec) -> bool:
-    """this resize is no nearest-neighbour upsampling by whole factors
-
-    use mode nearest with whole factors, a transposed convolution, or end the network
-    before it with --outputs
-    """
-    return False
