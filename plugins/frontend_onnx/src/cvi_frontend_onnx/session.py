@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from cvi.errors import ModelError
@@ -20,6 +21,7 @@ def make_session(
 
     threads: 0 means one per core.
     """
+    _no_telemetry()
     import onnxruntime
     from google.protobuf.message import EncodeError
 
@@ -36,8 +38,15 @@ def make_session(
         raise ModelError(f"onnxruntime refuses the model: {first_line(error)}") from error
 
 
+def _no_telemetry() -> None:
+    """Keep onnxruntime from reporting what it runs, and from leaving a file for that in the
+    folder of temporary files. It looks at the variable when it is imported."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
 def runtime_errors() -> tuple[type[Exception], ...]:
     """What onnxruntime raises: builtin errors and classes of its own without a common base."""
+    _no_telemetry()
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     own = [v for v in vars(state).values() if isinstance(v, type) and issubclass(v, Exception)]
