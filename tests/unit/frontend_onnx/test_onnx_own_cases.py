@@ -89,6 +89,8 @@ CASES = [
     Case("Gather", (2, 7, 3), 11, [np.array(4)], {"axis": 1}),
     Case("Gather", (2, 7, 3), 11, [ints(1, 3, 5)], {"axis": 1}),
     Case("Gather", (2, 7, 3), 13, [np.array([[-2, -1]])], {"axis": -2}),
+    Case("GatherND", (7, 2, 3), 13, [ints(3, 0, -1).reshape(3, 1)]),
+    Case("GatherND", (7, 2), 13, [ints(3, 0, 5, 5).reshape(2, 2, 1)]),
     # pieces that do not ascend in equal steps
     Case("Gather", (2, 7, 3), 11, [ints(2, 1, 0)], {"axis": 2}),
     Case("Gather", (2, 7, 3), 13, [ints(0, 2, 5, 5, 6, 0, 1)], {"axis": 1}),

@@ -36,7 +36,6 @@ _BY_ONNX = (
     "ArgMax",
     "ArgMin",
     "CumSum",
-    "GatherND",
     "NonZero",
     "ScatterElements",
     "ScatterND",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cvi import ops
+from cvi.ir import Array
 from cvi_frontend_onnx.node import Node
 from cvi_frontend_onnx.registry import converts
 from cvi_frontend_onnx.values import Value
@@ -165,12 +166,32 @@ def gather(node: Node) -> Value:
     if x.array is not None:
         node.will_compute(x.shape[:axis] + indices.shape + x.shape[axis + 1 :])
         return node.fold(np.take(x.array, indices, axis=axis))
+    return _gathered(node, x, axis, indices)
+
+
+def _gathered(node: Node, x: Value, axis: int, indices: Array) -> Value:
+    """Indices of any rank into one axis of data."""
     positions = [int(i) % x.shape[axis] for i in indices.ravel()]
     if indices.ndim == 1:
         return pick(node.layer, node, x, axis, positions)
     shape = x.shape[:axis] + tuple(indices.shape) + x.shape[axis + 1 :]
     part = pick(node.helper("slice"), node, x, axis, positions)
     return node.emit(ops.Reshape(name=node.layer, shape=shape), part)
+
+
+@converts("GatherND")
+def gather_nd(node: Node) -> Value:
+    """On data: indices into the first dimension, as PyTorch writes x[[3, 1]]."""
+    from cvi_frontend_onnx.constants import evaluate_node
+
+    x, indices = node.operand(0), node.constant(1, "the indices")
+    if x.array is not None:
+        return node.fold(evaluate_node(node, [x.array, indices])[0])
+    if node.attributes.integer("batch_dims", 0) or indices.shape[-1:] != (1,):
+        node.refuse("gathers data at indices into several dimensions")
+    if indices.size and (indices.min() < -x.shape[0] or indices.max() >= x.shape[0]):
+        node.broken(f"an index is outside of the {x.shape[0]} elements")
+    return _gathered(node, x, 0, indices[..., 0])
 
 
 @converts("GatherElements")
