@@ -191,6 +191,16 @@ def test_batch_that_cannot_be_rederived_says_so(build: Build) -> None:
         LOAD(path, batch=4)
 
 
+def test_constants_of_a_concatenation_are_repeated_for_the_batch(build: Build) -> None:
+    """The class token of a vision transformer."""
+    token = np.arange(3, dtype=np.float32).reshape(1, 1, 3)
+    path = build([node("Concat", ["k", "x"], ["y"], axis=1)], {"x": (1, 4, 3)}, ["y"], {"k": token})
+    graph = LOAD(path, batch=2)
+    x = np.ones((2, 4, 3), np.float32)
+    expected = np.concatenate([np.tile(token, (2, 1, 1)), x], axis=1)
+    assert np.array_equal(evaluate(graph, {"x": x})["y_Concat"], expected)
+
+
 # -- folding ---------------------------------------------------------------------
 
 

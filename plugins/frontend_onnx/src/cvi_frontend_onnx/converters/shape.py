@@ -122,10 +122,24 @@ def concat(node: Node) -> Value:
     axis = node.axis(node.attributes.integer("axis"), operands[0].rank)
     if node.is_constant:
         return node.fold(np.concatenate(node.arrays(), axis))
-    operands = [v for v in operands if v.array is None or v.elements]
+    operands = [
+        _with_batch_of_data(node, v, axis) for v in operands if v.array is None or v.elements
+    ]
     if len(operands) == 1:
         return operands[0]
     return node.emit(ops.Concat(name=node.layer, axis=axis), *operands)
+
+
+def _with_batch_of_data(node: Node, v: Value, axis: int) -> Value:
+    """A constant made for the model's own batch, repeated for the new one (the class token
+    of a vision transformer)."""
+    if node.batch is None or v.array is None or axis == 0 or v.shape[0] != node.batch[0]:
+        return v
+    own, new = node.batch
+    if new % own or not any(x.array is None and x.shape[:1] == (new,) for x in node.operands()):
+        return v
+    node.will_compute((new, *v.shape[1:]))
+    return Value.of(np.tile(v.array, (new // own, *(1,) * (v.rank - 1))), v.name)
 
 
 @converts("Tile")
