@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cvi.errors import UnsupportedError
 from cvi.ir import Array, Graph, Input, Op
@@ -105,9 +106,15 @@ class LoweringContext:
     """What a kernel works with; see `cvi_tpu.codegen.context.Context`."""
 
     def __init__(
-        self, graph: Graph, spec: ChipSpec, memory: Memory, weights: WeightSection, lane_bytes: int
+        self,
+        graph: Graph,
+        spec: ChipSpec,
+        memory: Memory,
+        weights: WeightSection,
+        lane_bytes: int,
+        plans: dict[Hashable, Any],
     ) -> None:
-        self.graph, self.spec, self.lane_bytes = graph, spec, lane_bytes
+        self.graph, self.spec, self.lane_bytes, self.plans = graph, spec, lane_bytes, plans
         self.layer = 0
         self._memory, self._weights = memory, weights
         self._program = Commands(spec)
@@ -153,6 +160,7 @@ class _Compiler:
         self.placed = find_aliases(graph, share=not keep)
         self.free = free_ops(graph, self.placed)
         self.fuse = fuse
+        self.plans: dict[Hashable, Any] = {}
         self.grouping = Grouping(graph, frozenset(self.free), keep=keep)
 
     def run(self) -> Compiled:
@@ -166,6 +174,9 @@ class _Compiler:
             if len(cut) == len(segments):
                 return self._finish([low for low in lowered if not low.idle], memory, weights)
             segments = cut
+
+    def _context(self, memory: Memory, weights: WeightSection) -> LoweringContext:
+        return LoweringContext(self.graph, self.spec, memory, weights, self.lane_bytes, self.plans)
 
     def _assign(self, segments: Sequence[Segment], groups: Sequence[Group]) -> Memory:
         return assign(
@@ -183,7 +194,7 @@ class _Compiler:
         if not self.fuse:
             return []
         memory = self._assign(segments, [])
-        ctx = LoweringContext(self.graph, self.spec, memory, WeightSection(), self.lane_bytes)
+        ctx = self._context(memory, WeightSection())
         tpu = [segment.ops for segment in segments if segment.unit is Unit.TPU]
         return [group for ops in tpu for group in self.grouping.choose(ops, ctx)]
 
@@ -194,7 +205,7 @@ class _Compiler:
         memory: Memory,
         weights: WeightSection,
     ) -> list[_Lowered]:
-        ctx = LoweringContext(self.graph, self.spec, memory, weights, self.lane_bytes)
+        ctx = self._context(memory, weights)
         layers = {op.name: number for number, op in enumerate(self.graph.ops)}
         group_of = {op.name: group for group in groups for op in group.ops}
         lowered = []
@@ -209,7 +220,11 @@ class _Compiler:
                     ctx.enter(op, layers[op.name])
                     lowering = lowering_of(op)
                     assert lowering is not None
-                    lowering(op, ctx)
+                    try:
+                        lowering(op, ctx)
+                    except UnsupportedError as error:
+                        error.where = error.where or f"layer {op.name}"
+                        raise
                 ends.append(len(program))
             lowered.append(_Lowered(segment, tuple(program.commands()), tuple(ends)))
         return lowered

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -72,13 +72,15 @@ class Context(Protocol):
     """The surroundings of one op while it is lowered.
 
     lane_bytes: local memory per lane that may be used (tests make it small).
-    layer: number of the layer, for the instructions.
+    layer: number of the layer, for the instructions. plans: what the planner found, by the
+    signature of an op.
     """
 
     spec: ChipSpec
     graph: Graph
     lane_bytes: int
     layer: int
+    plans: dict[Hashable, Any]
 
     def view(self, name: str) -> View:
         """Where the value of an op (or a constant used as a tensor) lives."""

@@ -76,8 +76,7 @@ class Grouping:
         self, ops: Sequence[Op], tiled: Sequence[TiledOp | None], start: int, ctx: Context
     ) -> int:
         """The end of the best group from `start` on."""
-        alone = cost_alone(tiled[start])
-        best_end, best_gain, apart, slices = start + 1, 0.0, alone, 1
+        best_end, best_gain, apart, slices = start + 1, 0.0, cost_alone(tiled[start]), 1
         for end in range(start + 2, len(ops) + 1):
             kernels = tiled[start:end]
             known = [k for k in kernels if k is not None]

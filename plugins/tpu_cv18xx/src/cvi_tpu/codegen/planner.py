@@ -151,6 +151,16 @@ class TiledOp(ABC):
         """Granularity of tile sizes per dimension (default 1; lanes for c and k)."""
         return {"c": self.spec.lanes, "k": self.spec.lanes}
 
+    def signature(self) -> Hashable:
+        """What the costs of all cuts depend on: ops with equal signatures share a plan."""
+        views = [(view.shape, view.strides[view.shape[0] == 1 :]) for view in self.sources]
+        target = self.target.strides[self.output[0] == 1 :]
+        return (type(self), self.layer_signature(), tuple(views), self.output, target)
+
+    def layer_signature(self) -> Hashable:
+        """The part of the signature that a kernel's own attributes make."""
+        return None
+
     # -- what follows from it -------------------------------------------------
 
     def local(self, address: int, shape: Shape4) -> Local:
@@ -239,23 +249,41 @@ class Plan:
 
 def plan(op: TiledOp) -> Plan:
     """The cheapest cut that fits. UnsupportedError when nothing does."""
+    key = (op.ctx.lane_bytes, op.signature())
+    known = op.ctx.plans.get(key)
+    if known is None:
+        known = op.ctx.plans[key] = _search(op)
+    return known
+
+
+def _search(op: TiledOp) -> Plan:
     best: Plan | None = None
-    parts = _Divisions(op)
-    for tile_sizes in candidates(op, parts):
-        footprint = measure(op, parts, tile_sizes)
-        if footprint is None:
-            continue
-        for order in op.orders:
-            double = fit(op, footprint, tile_sizes, order, 2)
-            fitted = double or fit(op, footprint, tile_sizes, order, 1)
-            if fitted is not None and (best is None or fitted.cost < best.cost):
-                best = fitted
+    divisions = _Divisions(op)
+    for deeper in candidates(op):
+        for tile_sizes in deeper:
+            footprint = measure(op, divisions, tile_sizes)
+            fitted = None if footprint is None else fit_best(op, footprint, tile_sizes)
+            if fitted is not None:
+                if best is None or fitted.cost < best.cost:
+                    best = fitted
+                break
     if best is None:
         raise UnsupportedError(
             "no tile of this layer fits into the chip's local memory",
             fix="make the kernel window or the layer smaller",
         )
     return best
+
+
+def fit_best(op: TiledOp, footprint: Footprint, tile_sizes: Sizes) -> Plan | None:
+    """The best order of loops for a footprint, with double buffering where that fits."""
+    found = []
+    for order in op.orders:
+        double = fit(op, footprint, tile_sizes, order, 2)
+        fitted = double or fit(op, footprint, tile_sizes, order, 1)
+        if fitted is not None:
+            found.append(fitted)
+    return min(found, key=lambda one: one.cost, default=None)
 
 
 Sizes = tuple[int, int, int, int, int]
@@ -289,9 +317,12 @@ class _Divisions:
         return known
 
 
-def candidates(op: TiledOp, parts: _Divisions) -> Iterator[Sizes]:
-    """Tile sizes worth looking at: whole images before rows, rows before columns, the whole
-    reduction before parts of it."""
+def candidates(op: TiledOp) -> Iterator[list[Sizes]]:
+    """Tile sizes worth looking at: whole images before rows, rows before columns.
+
+    Each list has one tile size of the result with ever smaller parts of the reduction: the
+    first that fits is the best of the list.
+    """
     n, c, h, w = op.output
     units = op.units()
     size, channels = op.spec.max_size, op.spec.max_channels // op.spec.lanes * op.spec.lanes
@@ -303,11 +334,7 @@ def candidates(op: TiledOp, parts: _Divisions) -> Iterator[Sizes]:
     spatial += [(1, b, ws[0]) for b in hs[1:]]
     spatial += [(1, b, d) for d in ws[1:] for b in hs[-3:]]
     for (tn, th, tw), tc in product(spatial, cs):
-        for tk in ks:
-            yield (tn, tc, th, tw, tk)
-            whole = measure(op, parts, (tn, tc, th, tw, tk))
-            if whole is not None and fit(op, whole, (tn, tc, th, tw, tk), op.orders[0], 1):
-                break
+        yield [(tn, tc, th, tw, tk) for tk in ks]
 
 
 @dataclass(frozen=True)

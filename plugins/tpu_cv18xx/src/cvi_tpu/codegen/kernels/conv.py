@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -48,6 +48,9 @@ class _Windowed(TiledOp):
 
     def appetite(self, dim: str, part: Range) -> int:
         return window_appetite(self.axes, dim, part) if dim in "hw" else part.size
+
+    def layer_signature(self) -> Hashable:
+        return self.sliding
 
     def part(self, box: Box, channels: Range, depends: str) -> Part:
         """The input under a box of the result."""
@@ -110,6 +113,9 @@ class TiledConv(_Windowed):
             for group in range(self.op.group)
             for part in split(self.group_out, min(size, self.group_out))
         ]
+
+    def layer_signature(self) -> Hashable:
+        return (self.sliding, self.op.group, self.padded)
 
     def channels(self, tile: Tile) -> Range:
         """Input channels of a tile."""
@@ -267,6 +273,9 @@ class TiledAvgPool(TiledDepthwise):
         sliding = Sliding(op.kernel, op.stride, op.pads)
         super().__init__(ctx, op, sliding, records, weight, fill=0, relu=op.relu)
         self.area = (Range(0, self.output[2]), Range(0, self.output[3]))
+
+    def layer_signature(self) -> Hashable:
+        return (self.sliding, self.area)
 
     def restrict(self, h: Range, w: Range) -> TiledAvgPool:
         """Only this part of the output plane."""

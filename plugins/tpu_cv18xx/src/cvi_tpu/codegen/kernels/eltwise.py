@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 
@@ -40,6 +40,9 @@ class TiledEltwise(TiledOp):
     def __init__(self, ctx: Context, op: Op, operands: Sequence[View], target: View) -> None:
         super().__init__(ctx, op, operands, target)
         self.op = op
+
+    def layer_signature(self) -> Hashable:
+        return self.op.kind
 
     def parts(self, tile: Tile) -> list[Part]:
         return [self._part(view, tile.box) for view in self.sources]

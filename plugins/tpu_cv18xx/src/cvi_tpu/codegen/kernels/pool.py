@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from itertools import product
 
 from cvi.ir import Op
@@ -28,6 +28,9 @@ class TiledMaxPool(TiledOp):
         n, c, h, w = self.sources[0].shape
         self.sliding = Sliding(op.kernel, op.stride, op.pads)
         self.axes = self.sliding.axes((n, c, h, w))
+
+    def layer_signature(self) -> Hashable:
+        return self.sliding
 
     def ranges(self, dim: str, size: int) -> list[Range]:
         if dim in "hw":
@@ -81,6 +84,9 @@ class TiledUpsample(TiledOp):
     def __init__(self, ctx: Context, op: Upsample) -> None:
         super().__init__(ctx, op)
         self.factors = op.factors
+
+    def layer_signature(self) -> Hashable:
+        return self.factors
 
     def units(self) -> Mapping[str, int]:
         return {**super().units(), "h": self.factors[0], "w": self.factors[1]}
