@@ -108,17 +108,19 @@ def tensor(
     strides: Shape4 | None = None,
     unit: int = 1,
     gap: int = 2,
+    behind: int = 0,
 ) -> Local:
+    """behind: bytes that must be free behind the tensor."""
     element = 2 if bf16 else 1
     steps = strides or draw(free_strides(spec, shape, element, gap))
-    size = extent(spec, lane, shape, steps, element)
+    size = extent(spec, lane, shape, steps, element) + behind
     plane = align(size, 16) + 16 * spans(draw, 0, 4) if wide else 0
     address = place(draw, spec, lane, size + plane, max(unit, element))
     return Local(address, shape, steps, signed or bf16, bf16, plane)
 
 
-def aligned(spec: ChipSpec, shape: Shape4, bf16: bool) -> Shape4:
-    return local_strides(shape, spec.lanes, element_bytes=2 if bf16 else 1)
+def aligned(spec: ChipSpec, shape: Shape4, bf16: bool, lane: int) -> Shape4:
+    return local_strides(shape, spec.lanes, element_bytes=2 if bf16 else 1, lane=lane)
 
 
 # -- TIU -------------------------------------------------------------------
@@ -230,7 +232,7 @@ _BUILDERS = {
 def luts(draw: Draw, spec: ChipSpec) -> Lut:
     shape, lane, layer = _common(draw, spec)
     bf16 = draw(st.booleans())
-    strides = aligned(spec, shape, bf16)
+    strides = aligned(spec, shape, bf16, lane)
 
     def make() -> Local:
         return tensor(draw, spec, shape, lane, signed=False, bf16=bf16, strides=strides)
@@ -245,7 +247,7 @@ def mdsums(draw: Draw, spec: ChipSpec) -> Mdsum:
     signed = draw(st.booleans())
     sums = (1, shape[1], 1, 1)
     packed = local_strides(sums, spec.lanes, aligned=False)
-    strides = aligned(spec, shape, False)
+    strides = aligned(spec, shape, False, lane)
     return Mdsum(
         result=tensor(draw, spec, sums, lane, signed=signed, strides=packed),
         input=tensor(draw, spec, shape, lane, signed=signed, strides=strides),
@@ -316,8 +318,9 @@ def convs(draw: Draw, spec: ChipSpec, *, depthwise: bool = False) -> Conv | Dept
     lane, layer = draw(lanes(spec)), draw(LAYERS)
     bf16 = draw(st.booleans())
     signed = bf16 or draw(st.booleans())
-    strides = None if depthwise else aligned(spec, shape, bf16)
-    source = tensor(draw, spec, shape, lane, signed=signed, bf16=bf16, strides=strides)
+    source_lane = lane if depthwise else draw(lanes(spec))
+    strides = None if depthwise else aligned(spec, shape, bf16, source_lane)
+    source = tensor(draw, spec, shape, source_lane, signed=signed, bf16=bf16, strides=strides)
     window = draw(windows(spec, (h, w), signed=signed, bf16=bf16))
     oc = ic if depthwise else spans(draw, 1, 2 * spec.lanes)
     quant = draw(quants(spec, lane, oc, bf16))
@@ -330,7 +333,19 @@ def convs(draw: Draw, spec: ChipSpec, *, depthwise: bool = False) -> Conv | Dept
     sign = bf16 or (any_signed and not (quant.relu and draw(st.booleans())))
     result_shape = (n, oc, *window_size(window, h, w))
     steps = _result_strides(draw, spec, result_shape, 2 if bf16 else 1)
-    result = tensor(draw, spec, result_shape, lane, signed=sign, bf16=bf16, strides=steps, unit=16)
+    plane = n * steps[0] if partial else 0
+    behind = (1 if bf16 else 3) * plane
+    result = tensor(
+        draw,
+        spec,
+        result_shape,
+        lane,
+        signed=sign,
+        bf16=bf16,
+        strides=steps,
+        unit=16,
+        behind=behind,
+    )
     kind = Depthwise if depthwise else Conv
     return kind(
         result=result,
@@ -340,7 +355,7 @@ def convs(draw: Draw, spec: ChipSpec, *, depthwise: bool = False) -> Conv | Dept
         quant=quant,
         weight_signed=weight_signed,
         partial=partial,
-        partial_plane=n * steps[0] if partial else 0,
+        partial_plane=plane,
         layer=layer,
     )
 
@@ -362,7 +377,7 @@ def _weight(
     signed = source.bf16 or draw(st.booleans())
     size = 2 * 4 * 4 * (16 if depthwise else source.shape[1])
     size = min(size * groups(lane * spec.lane_bytes, oc, spec), spec.lane_bytes)
-    return place(draw, spec, lane, size, 16), signed, source.signed or signed
+    return place(draw, spec, lane, size, 16 if depthwise else 1), signed, source.signed or signed
 
 
 def _result_strides(draw: Draw, spec: ChipSpec, shape: Shape4, element: int) -> Shape4:
@@ -378,10 +393,11 @@ def pools(draw: Draw, spec: ChipSpec, op: PoolOp | None = None) -> Pool:
     lane, layer, bf16 = draw(lanes(spec)), draw(LAYERS), draw(st.booleans())
     signed, average = bf16 or draw(st.booleans()), op is PoolOp.AVG
     window = draw(windows(spec, (h, w), signed=signed, bf16=bf16, dilates=False, inserts=average))
-    result = (n, c, *window_size(window, h, w))
+    rows, columns = window_size(window, h, w)
+    result = (n, c, spans(draw, 1, rows), columns)
 
     def make(shape: Shape4) -> Local:
-        strides = aligned(spec, shape, bf16)
+        strides = aligned(spec, shape, bf16, lane)
         return tensor(draw, spec, shape, lane, signed=signed, bf16=bf16, strides=strides)
 
     return Pool(

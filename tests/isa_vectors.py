@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cvi_tpu.chip import ChipSpec
 from cvi_tpu.isa.instructions import (
     Arith,
     ArithOp,
@@ -28,14 +30,40 @@ from cvi_tpu.isa.instructions import (
     Transpose,
     Window,
 )
-from cvi_tpu.isa.operands import Dram, Local, Matrix, ceil_div, dense, dram_matrix
+from cvi_tpu.isa.operands import Dram, Local, Matrix, dense, dram_matrix
 
 Params = dict[str, Any]
 
-#: Vendor slips that are not to be reproduced (FACTS_TPU 7.7): a layer number that nobody set,
-#: and a byte count that holds the base register.
-UNSET_LAYER = ("arith_shift", "tiu_and_int16", "tiu_or_int16", "tiu_xor_int16")
-WRONG_SIZE = ("g2l_gen_",)
+#: Vendor slips that are not to be reproduced, made by two chips' encoders (FACTS_TPU 7.7): a
+#: layer number that nobody set, and a byte count that holds the base register.
+_UNSET_LAYER = ("arith_shift", "tiu_and_int16", "tiu_or_int16", "tiu_xor_int16")
+_WRONG_SIZE = "g2l_gen_"
+_SLIPPING = ("cv183x", "cv182x")
+
+
+def has_unset_layer(key: str, chip: str) -> bool:
+    return chip in _SLIPPING and any(name in key for name in _UNSET_LAYER)
+
+
+def has_wrong_size(key: str, chip: str) -> bool:
+    return chip in _SLIPPING and key.startswith(_WRONG_SIZE)
+
+
+#: Networks that the vendor's compiler made: (chip, name).
+PROGRAMS = [
+    ("cv183x", "int8_a"),
+    ("cv183x", "int8_b"),
+    ("cv183x", "bf16"),
+    ("cv182x", "int8_a"),
+    ("cv182x", "int8_b"),
+    ("cv182x", "bf16"),
+    ("cv181x", "int8_a"),
+    ("cv180x", "int8_a"),
+]
+
+#: Chips for which the vendor's encoder sets int8_sign in plain copies, too (FACTS_TPU 4.3).
+SIGNS_PLAIN_COPIES = {"cv183x": False, "cv182x": False, "cv181x": True, "cv180x": True}
+_NEVER_SIGNED = ("rotated", "row_col", "g2g")
 
 
 def vectors(shared: Path, engine: str, chip: str) -> list[tuple[dict[str, Any], list[bytes]]]:
@@ -94,11 +122,10 @@ def gmatrix(t: Params) -> Dram:
     )
 
 
-def raw(side: Any) -> Any:
-    """The operand as unsigned bytes: the vendor's plain copies leave int8_sign at 0."""
-    from dataclasses import replace
-
-    return side if side.bf16 else replace(side, signed=False)
+def plain(side: Any, op: str, spec: ChipSpec) -> Any:
+    """The operand of a copy that converts nothing, as the vendor's encoder declares it."""
+    keeps = SIGNS_PLAIN_COPIES[spec.name] and not any(name in op for name in _NEVER_SIGNED)
+    return side if side.bf16 or keeps else replace(side, signed=False)
 
 
 # -- TIU -------------------------------------------------------------------
@@ -122,11 +149,11 @@ BINARY = {
 }
 
 
-def tiu_instruction(case: Params, lanes: int) -> Instruction:
+def tiu_instruction(case: Params, spec: ChipSpec) -> Instruction:
     """The instruction that the vendor's call describes."""
     op, p = case["op"], case["params"]
     layer = case["fields"].get("layer_info", 0)
-    if any(name in case["key"] for name in UNSET_LAYER):
+    if has_unset_layer(case["key"], spec.name):
         layer = 0
     if op in BINARY:
         return _binary(BINARY[op], op, p, layer)
@@ -138,7 +165,7 @@ def tiu_instruction(case: Params, lanes: int) -> Instruction:
     if "pooling" in op:
         return _pool(op, p, layer)
     if "convolution" in op:
-        return _convolution(op, p, layer, lanes)
+        return _convolution(op, p, layer)
     return _matmul(op, p, layer)
 
 
@@ -222,7 +249,7 @@ def _bf16(value: float) -> int:
     return (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
 
 
-def _convolution(op: str, p: Params, layer: int, lanes: int) -> Instruction:
+def _convolution(op: str, p: Params, layer: int) -> Instruction:
     result, source, weight = local(p["ofmap"]), local(p["ifmap"]), p["weight"]
     records = p.get("chl_quan_param") or p.get("bias")
     per_channel = "_pt_" not in op
@@ -277,30 +304,32 @@ def _matmul(op: str, p: Params, layer: int) -> MatMul:
 # -- TDMA ------------------------------------------------------------------
 
 
-def tdma_instructions(case: Params, lanes: int, lane_bytes: int) -> list[Instruction]:
+def tdma_instructions(case: Params, spec: ChipSpec) -> list[Instruction]:
     """The instructions that the vendor's call describes: two for an LRN shift, else one."""
     op, p = case["op"], case["params"]
     if "general" in op:
-        return [_linear(op, p)]
+        return [_linear(op, p, spec)]
     if "fill" in op:
         target = p["dst"]
-        side = dram(target) if "base" in target else raw(local(target))
+        side = dram(target) if "base" in target else plain(local(target), op, spec)
         return [Fill(target=side, value=p["constant"])]
     if "lrn" in op:
-        return _lrn(p, lanes, lane_bytes)
+        return _lrn(p, spec)
     if "matrix" in op:
-        return [_matrix_copy(op, p)]
-    return [_tensor_copy(op, p)]
+        return [_matrix_copy(op, p, spec)]
+    return [_tensor_copy(op, p, spec)]
 
 
-def _sides(op: str, p: Params, source: Any, target: Any) -> tuple[Any, Any]:
-    return (source, target) if "bf16" in op else (raw(source), raw(target))
+def _sides(op: str, source: Any, target: Any, spec: ChipSpec) -> tuple[Any, Any]:
+    if "bf16" in op:
+        return source, target
+    return plain(source, op, spec), plain(target, op, spec)
 
 
-def _tensor_copy(op: str, p: Params) -> Copy:
+def _tensor_copy(op: str, p: Params, spec: ChipSpec) -> Copy:
     source = dram(p["src"]) if "base" in p["src"] else local(p["src"])
     target = dram(p["dst"]) if "base" in p["dst"] else local(p["dst"])
-    source, target = _sides(op, p, source, target)
+    source, target = _sides(op, source, target, spec)
     transpose = None
     if "nc_transposed" in op:
         transpose = Transpose.NC
@@ -317,17 +346,17 @@ def _tensor_copy(op: str, p: Params) -> Copy:
     )
 
 
-def _matrix_copy(op: str, p: Params) -> MatrixCopy:
+def _matrix_copy(op: str, p: Params, spec: ChipSpec) -> MatrixCopy:
     source = gmatrix(p["src"]) if "base" in p["src"] else matrix(p["src"])
     target = gmatrix(p["dst"]) if "base" in p["dst"] else matrix(p["dst"])
-    source, target = _sides(op, p, source, target)
+    source, target = _sides(op, source, target, spec)
     return MatrixCopy(source=source, target=target, transposed="row_col" in op)
 
 
-def _linear(op: str, p: Params) -> LinearCopy:
+def _linear(op: str, p: Params, spec: ChipSpec) -> LinearCopy:
     if "src" in p:
         source, target = dram(p["src"]), dram(p["dst"])
-        source, target = _sides(op, p, raw(source), raw(target))
+        source, target = _sides(op, source, target, spec)
         size = int(np.prod(source.shape)) * source.element_bytes
         return LinearCopy(source=source, target=target, size=size)
     size = p["bytes"]
@@ -342,10 +371,9 @@ def _linear(op: str, p: Params) -> LinearCopy:
     return LinearCopy(source=p["src_address"], target=target, size=size)
 
 
-def _lrn(p: Params, lanes: int, lane_bytes: int) -> list[Instruction]:
+def _lrn(p: Params, spec: ChipSpec) -> list[Instruction]:
     """A copy of all but `step` channels, and zeros in the others (FACTS_TPU 4.4)."""
-    from dataclasses import replace
-
+    lanes, lane_bytes = spec.lanes, spec.lane_bytes
     step, right = p["lrn_step"], bool(p["right_shift"])
     source, target = local(p["src"]), local(p["dst"])
     n, c, h, w = source.shape
@@ -366,7 +394,3 @@ def _lrn(p: Params, lanes: int, lane_bytes: int) -> list[Instruction]:
     )
     hole = target.address if right else moved(target, c - step)
     return [copy, Fill(target=replace(target, shape=rest, address=hole), value=0)]
-
-
-def bias_rows(shape: tuple[int, ...], lanes: int) -> int:
-    return ceil_div(shape[1], lanes)

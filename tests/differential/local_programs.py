@@ -12,8 +12,9 @@ import pytest
 
 from cvi_chip_cv183x.spec import CV183X
 from cvi_runner_vendor import libraries
+from cvi_tpu.chip import ChipSpec
 from cvi_tpu.isa.instructions import Copy, Instruction
-from cvi_tpu.isa.operands import Dram, Local, dense
+from cvi_tpu.isa.operands import Dram, Local, Shape4, dense
 from cvi_tpu.isa.program import Program
 from cvi_tpu.isa.stream import cmdbuf
 from cvi_tpu.model import (
@@ -34,24 +35,31 @@ needs_vendor = pytest.mark.skipif(
     reason="the vendor's libraries are not installed (CVI_VENDOR_LIB)",
 )
 
-LANES, LANE = CV183X.lanes, CV183X.lane_bytes
-SHAPE = (1, LANES, 1, LANE)
+LANES = CV183X.lanes
 Bytes = npt.NDArray[np.int8]
 
 
-def local_program(instructions: Sequence[Instruction]) -> bytes:
+def whole(spec: ChipSpec) -> Shape4:
+    """Local memory as the shape of a tensor."""
+    return (1, spec.lanes, 1, spec.lane_bytes)
+
+
+def local_program(instructions: Sequence[Instruction], spec: ChipSpec = CV183X) -> bytes:
     """A file whose input becomes local memory, and whose output is local memory after the
     instructions."""
-    everything = Local(0, SHAPE, (LANE, LANE, LANE, 1))
-    program = Program(CV183X)
-    program.emit(Copy(source=Dram(3, 0, SHAPE, dense(SHAPE)), target=everything))
+    shape, lane = whole(spec), spec.lane_bytes
+    everything = Local(0, shape, (lane, lane, lane, 1))
+    program = Program(spec)
+    program.emit(Copy(source=Dram(3, 0, shape, dense(shape)), target=everything))
     for instruction in instructions:
         program.emit(instruction)
-    program.emit(Copy(source=everything, target=Dram(4, 0, SHAPE, dense(SHAPE))))
-    return single_routine_file(cmdbuf(program.commands(), CV183X), SHAPE, SHAPE)
+    program.emit(Copy(source=everything, target=Dram(4, 0, shape, dense(shape))))
+    return single_routine_file(cmdbuf(program.commands(), spec), shape, shape, spec.name)
 
 
-def single_routine_file(commands: bytes, source: tuple[int, ...], target: tuple[int, ...]) -> bytes:
+def single_routine_file(
+    commands: bytes, source: tuple[int, ...], target: tuple[int, ...], chip: str = "cv183x"
+) -> bytes:
     """A file with one TPU routine from "in" (region 3) to "out" (region 4), both int8."""
     tensors = (
         Tensor(name="in", offset=gmem(3, 0), element=Element.INT8, shape=source),
@@ -62,14 +70,12 @@ def single_routine_file(commands: bytes, source: tuple[int, ...], target: tuple[
         batch=1, inputs=("in",), outputs=("out",), tensors=tensors, routines=(routine,)
     )
     section = Section(kind=SectionKind.CMDBUF, name="c", data=commands)
-    model = CviModelFile(
-        name="t", chip="cv183x", target="cv183x", programs=(program,), sections=(section,)
-    )
+    model = CviModelFile(name="t", chip=chip, target=chip, programs=(program,), sections=(section,))
     return write(model)
 
 
-def random_memory(seed: int) -> Bytes:
-    return np.random.default_rng(seed).integers(-128, 128, SHAPE).astype(np.int8)
+def random_memory(seed: int, spec: ChipSpec = CV183X) -> Bytes:
+    return np.random.default_rng(seed).integers(-128, 128, whole(spec)).astype(np.int8)
 
 
 def save(folder: Path, data: bytes) -> Path:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from local_programs import Bytes, random_memory
 
-from cvi_chip_cv183x.spec import CV183X
+from cvi_tpu.chip import ChipSpec
 from cvi_tpu.isa.codec import check
 from cvi_tpu.isa.errors import InstructionError
 from cvi_tpu.isa.instructions import (
@@ -33,12 +33,18 @@ from cvi_tpu.isa.operands import Local, Matrix, Shape4, align, ceil_div, local_s
 
 INPUTS, WEIGHTS, RECORDS, RESULTS = 0, 8192, 16384, 18432
 RECORD = 9
-LANES = CV183X.lanes
 
 
 class Random:
-    def __init__(self, seed: int) -> None:
+    """Random numbers, and the chip that they are for."""
+
+    def __init__(self, seed: int, spec: ChipSpec) -> None:
         self._random = np.random.default_rng(seed)
+        self.spec = spec
+
+    def channels(self) -> int:
+        """Up to a bit more than two groups of lanes."""
+        return self.number(1, 2 * self.spec.lanes + 6)
 
     def number(self, low: int, high: int) -> int:
         """An integer in [low, high]."""
@@ -48,8 +54,8 @@ class Random:
         return bool(self.number(0, 1))
 
 
-def _tensor(address: int, shape: Shape4, signed: bool, plane: int = 0) -> Local:
-    return Local(address, shape, local_strides(shape, LANES), signed, plane=plane)
+def _tensor(r: Random, address: int, shape: Shape4, signed: bool) -> Local:
+    return Local(address, shape, local_strides(shape, r.spec.lanes), signed)
 
 
 def _window(r: Random, *, insert: bool = True) -> Window:
@@ -90,7 +96,7 @@ def _quant(r: Random) -> Quant:
 
 
 def conv(r: Random) -> Conv:
-    n, ic, oc = r.number(1, 2), r.number(1, 70), r.number(1, 70)
+    n, ic, oc = r.number(1, 2), r.channels(), r.channels()
     h, w, window = r.number(1, 7), r.number(1, 7), _window(r)
     signed, weight_signed, quant = r.flag(), r.flag(), _quant(r)
     signed_result = not (quant.relu and r.flag())
@@ -98,10 +104,10 @@ def conv(r: Random) -> Conv:
         # all unsigned: the engine wants an unsigned bias and result and no relu
         quant = Quant(bias=True, bias_signed=False, records=RECORDS, shift=r.number(8, 20))
         signed_result = False
-    result = _tensor(RESULTS, (n, oc, *_output(window, h, w)), signed_result)
+    result = _tensor(r, RESULTS, (n, oc, *_output(window, h, w)), signed_result)
     return Conv(
         result=result,
-        input=_tensor(INPUTS, (n, ic, h, w), signed),
+        input=_tensor(r, INPUTS, (n, ic, h, w), signed),
         weight=WEIGHTS,
         weight_signed=weight_signed,
         window=window,
@@ -119,25 +125,28 @@ def conv_partial(r: Random) -> Conv:
 
 
 def depthwise(r: Random) -> Depthwise:
-    n, c, h, w, window = r.number(1, 2), r.number(1, 70), r.number(1, 7), r.number(1, 7), _window(r)
+    n, c, h, w, window = r.number(1, 2), r.channels(), r.number(1, 7), r.number(1, 7), _window(r)
     return Depthwise(
-        result=_tensor(RESULTS, (n, c, *_output(window, h, w)), True),
-        input=_tensor(INPUTS, (n, c, h, w), r.flag()),
+        result=_tensor(r, RESULTS, (n, c, *_output(window, h, w)), True),
+        input=_tensor(r, INPUTS, (n, c, h, w), r.flag()),
         weight=WEIGHTS,
         window=window,
         quant=_quant(r),
     )
 
 
-def pool(r: Random) -> Pool:
-    kind = PoolOp.AVG if r.flag() else PoolOp.MAX
+def pool(r: Random, kind: PoolOp | None = None) -> Pool:
+    kind = kind or (PoolOp.AVG if r.flag() else PoolOp.MAX)
     window = replace(_window(r, insert=kind is PoolOp.AVG), dilation=(1, 1))
-    n, c, h, w = r.number(1, 2), r.number(1, 70), r.number(2, 7), r.number(2, 7)
+    n, c, h, w = r.number(1, 2), r.channels(), r.number(2, 7), r.number(2, 7)
     signed = r.flag()
+    rows, columns = _output(window, h, w)
+    if r.number(0, 3) == 0:  # not all that the window makes
+        rows, columns = r.number(1, max(1, rows)), r.number(1, max(1, columns))
     return Pool(
         op=kind,
-        result=_tensor(RESULTS, (n, c, *_output(window, h, w)), signed),
-        input=_tensor(INPUTS, (n, c, h, w), signed),
+        result=_tensor(r, RESULTS, (n, c, rows, columns), signed),
+        input=_tensor(r, INPUTS, (n, c, h, w), signed),
         window=window,
         multiplier=r.number(0, 255) if kind is PoolOp.AVG else 0,
         shift=r.number(0, 12) if kind is PoolOp.AVG else 0,
@@ -145,12 +154,12 @@ def pool(r: Random) -> Pool:
 
 
 def _shape(r: Random) -> Shape4:
-    return r.number(1, 2), r.number(1, 70), r.number(1, 6), r.number(1, 6)
+    return r.number(1, 2), r.channels(), r.number(1, 6), r.number(1, 6)
 
 
 def _operand(r: Random, address: int, shape: Shape4, signed: bool, *, wide: bool = False) -> Local:
     """A tensor, sometimes one that repeats along h or w."""
-    tensor = _tensor(address, shape, signed)
+    tensor = _tensor(r, address, shape, signed)
     plane = shape[0] * tensor.strides[0] if wide else 0
     sn, sc, sh, sw = tensor.strides
     if r.number(0, 3) == 0:
@@ -168,7 +177,7 @@ def _arith(op: ArithOp, wide: bool, **most: int) -> Callable[[Random], Arith]:
         if constant:
             right = Const(r.number(-top if signed else 0, top), signed)
         wide_result = wide or op is ArithOp.MAC or (op is ArithOp.MUL and r.flag())
-        result = _tensor(RESULTS, shape, signed)
+        result = _tensor(r, RESULTS, shape, signed)
         plane = shape[0] * result.strides[0] if wide_result else 0
         return Arith(
             op=op,
@@ -198,15 +207,18 @@ def add_8bit_result(r: Random) -> Arith:
 def lut(r: Random) -> Lut:
     shape = _shape(r)
     return Lut(
-        result=_tensor(RESULTS, shape, False), input=_tensor(INPUTS, shape, False), table=WEIGHTS
+        result=_tensor(r, RESULTS, shape, False),
+        input=_tensor(r, INPUTS, shape, False),
+        table=WEIGHTS,
     )
 
 
-def _matrix(address: int, rows: int, columns: int, signed: bool) -> Matrix:
-    w = 16 * ceil_div(columns, 16 * LANES) if columns >= 16 else columns
+def _matrix(r: Random, address: int, rows: int, columns: int, signed: bool) -> Matrix:
+    lanes = r.spec.lanes
+    w = 16 * ceil_div(columns, 16 * lanes) if columns >= 16 else columns
     c = ceil_div(columns, w)
     group = align(w, 16)
-    return Matrix(address, rows, columns, c, w, (group * ceil_div(c, LANES), group), signed)
+    return Matrix(address, rows, columns, c, w, (group * ceil_div(c, lanes), group), signed)
 
 
 def matmul(r: Random) -> MatMul:
@@ -218,9 +230,9 @@ def matmul(r: Random) -> MatMul:
     add = not qm and wide and r.flag()
     relu = r.flag() and not wide and not add
     return MatMul(
-        result=_matrix(RESULTS, rows, columns, True),
-        left=_matrix(INPUTS, rows, depth, signed),
-        right=_matrix(WEIGHTS, depth, columns, True),
+        result=_matrix(r, RESULTS, rows, columns, True),
+        left=_matrix(r, INPUTS, rows, depth, signed),
+        right=_matrix(r, WEIGHTS, depth, columns, True),
         bias=RECORDS if r.flag() else None,
         multiplier=r.number(1 << 30, (1 << 31) - 1) if qm else None,
         shift=r.number(0, 14),
@@ -249,6 +261,39 @@ def matmul_partial(r: Random) -> MatMul:
     )
 
 
+def min_pool(r: Random) -> Pool:
+    return pool(r, PoolOp.MIN)
+
+
+def conv_in_lanes(r: Random) -> Conv:
+    """A convolution whose input starts in another lane than its result, with weights that
+    start anywhere."""
+    op = conv(r)
+    lane = r.number(0, r.spec.lanes - 1)
+    return replace(op, input=_in_lane(op.input, lane, r.spec), weight=WEIGHTS + r.number(0, 15))
+
+
+def _in_lane(tensor: Local, lane: int, spec: ChipSpec) -> Local:
+    """The tensor in default layout, starting in another lane."""
+    strides = local_strides(tensor.shape, spec.lanes, lane=lane)
+    return replace(tensor, address=tensor.address + lane * spec.lane_bytes, strides=strides)
+
+
+def pool_in_lane(r: Random) -> Pool:
+    op, lane = pool(r), r.number(1, r.spec.lanes - 1)
+    source, result = (_in_lane(t, lane, r.spec) for t in (op.input, op.result))
+    return replace(op, input=source, result=result)
+
+
+def matmul_constant(r: Random) -> MatMul:
+    op = matmul(r)
+    signed = r.flag()
+    low, high = (-128, 127) if signed else (0, 255)
+    any_signed = signed or op.left.signed
+    result = replace(op.result, signed=any_signed)
+    return replace(op, right=Const(r.number(low, high), signed), result=result)
+
+
 KINDS: dict[str, Callable[[Random], Instruction]] = {
     "conv": conv,
     "conv_partial": conv_partial,
@@ -265,27 +310,42 @@ KINDS: dict[str, Callable[[Random], Instruction]] = {
     "lut": lut,
     "matmul": matmul,
     "matmul_partial": matmul_partial,
+    "conv_in_lanes": conv_in_lanes,
+    "pool_in_lane": pool_in_lane,
 }
 
+LATER_KINDS: dict[str, Callable[[Random], Instruction]] = {
+    "min_pool": min_pool,
+    "ge": _arith(ArithOp.GE, False),
+    "matmul_constant": matmul_constant,
+}
+"""What the CV182x, CV181x and CV180x have and the CV183x has not."""
 
-def legal(kind: str, seed: int, count: int) -> Iterator[Instruction]:
+
+def kinds(spec: ChipSpec) -> list[str]:
+    """The kinds of instructions that the chip has."""
+    return [*KINDS, *(LATER_KINDS if "ge" in spec.features else ())]
+
+
+def legal(kind: str, spec: ChipSpec, seed: int, count: int) -> Iterator[Instruction]:
     """`count` instructions of a kind that the chip can execute."""
-    r, found, tries = Random(seed), 0, 0
+    r, found, tries = Random(seed, spec), 0, 0
+    make = {**KINDS, **LATER_KINDS}[kind]
     while found < count:
         tries += 1
         assert tries < 100 * count, f"hardly any {kind} is legal"
-        instruction = KINDS[kind](r)
+        instruction = make(r)
         try:
-            check(instruction, CV183X)
+            check(instruction, spec)
         except InstructionError:
             continue
         found += 1
         yield instruction
 
 
-def memory_with_records(seed: int) -> Bytes:
+def memory_with_records(seed: int, spec: ChipSpec) -> Bytes:
     """Random local memory, with defined shifts in packed records of both sizes."""
-    memory = random_memory(seed)
-    records = memory.reshape(LANES, -1)[:, RECORDS : RECORDS + 4 * RECORD]
+    memory = random_memory(seed, spec)
+    records = memory.reshape(spec.lanes, -1)[:, RECORDS : RECORDS + 6 * RECORD]
     records &= 0x1F  # every byte may be a shift
     return memory

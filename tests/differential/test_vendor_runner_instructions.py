@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from local_programs import local_program, needs_vendor, save
-from random_instructions import KINDS, legal, memory_with_records
+from random_instructions import kinds, legal, memory_with_records
 
-from cvi_chip_cv183x.spec import CV183X
+from chips import CHIPS
 from cvi_runner_vendor.session import Session
+from cvi_tpu.chip import ChipSpec
 from cvi_tpu.model import read
 from cvi_tpu.runtime import Runtime
 from cvi_tpu.sim import Schedule
@@ -19,13 +20,16 @@ from cvi_tpu.sim import Schedule
 pytestmark = [pytest.mark.vendor, needs_vendor]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_same_local_memory(kind: str, tmp_path: Path) -> None:
-    data = local_program(list(legal(kind, seed=1, count=25)))
-    memory = memory_with_records(2)
+CASES = [(spec, kind) for spec in CHIPS for kind in kinds(spec)]
+
+
+@pytest.mark.parametrize(("spec", "kind"), CASES, ids=lambda p: getattr(p, "name", p))
+def test_same_local_memory(spec: ChipSpec, kind: str, tmp_path: Path) -> None:
+    data = local_program(list(legal(kind, spec, seed=1, count=25)), spec)
+    memory = memory_with_records(2, spec)
     with Session(save(tmp_path, data), timeout=60) as session:
         want = session.run({"in": memory})["out"]
     assert not np.array_equal(want, memory)
     for schedule in (Schedule.TIU_FIRST, Schedule.TDMA_FIRST):
-        runtime = Runtime(read(data), spec=CV183X, schedule=schedule)
+        runtime = Runtime(read(data), spec=spec, schedule=schedule)
         np.testing.assert_array_equal(runtime.run({"in": memory})["out"], want)

@@ -7,17 +7,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cvi_chip_cv183x.spec import CV183X
+from chips import BY_NAME, each_chip
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.isa.codec import decode, encode
 from cvi_tpu.isa.hazards import find_races
 from cvi_tpu.isa.instructions import Copy, Engine, Fill, MatMul, MatrixCopy
 from cvi_tpu.isa.layout import Layout
 from cvi_tpu.isa.stream import cmdbuf, parse_cmdbuf
-from isa_vectors import UNSET_LAYER, WRONG_SIZE, tdma_instructions, tiu_instruction, vectors
+from isa_vectors import (
+    PROGRAMS,
+    has_unset_layer,
+    has_wrong_size,
+    tdma_instructions,
+    tiu_instruction,
+    vectors,
+)
 
-CHIPS = [CV183X]
-chips = pytest.mark.parametrize("spec", CHIPS, ids=lambda spec: spec.name)
+each_network = pytest.mark.parametrize(("chip", "name"), PROGRAMS)
 
 
 def differences(layout: Layout, ours: bytes, theirs: bytes) -> dict[str, tuple[int, int]]:
@@ -26,29 +32,47 @@ def differences(layout: Layout, ours: bytes, theirs: bytes) -> dict[str, tuple[i
     return {name: (first[name], second[name]) for name in first if first[name] != second[name]}
 
 
-@chips
+def network(shared: Path, chip: str, name: str) -> tuple[ChipSpec, bytes]:
+    """A chip and the command buffer of a network that the vendor's compiler made for it."""
+    with np.load(shared / "golden" / f"program_{chip}_{name}.npz") as archive:
+        return BY_NAME[chip], archive["cmdbuf"].tobytes()
+
+
+def without_stale_fill(found: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+    """Without a difference in the upper byte of a 16-bit fill field, which is not read: the
+    vectors give negative fill values to unsigned tensors."""
+    return {
+        name: (ours, theirs)
+        for name, (ours, theirs) in found.items()
+        if name not in ("fill", "fill_bf16") or ours != theirs & 0xFF
+    }
+
+
+@each_chip
 def test_tiu_words(shared: Path, spec: ChipSpec) -> None:
     cases = vectors(shared, "tiu", spec.name)
     assert len(cases) > 50
     for case, words in cases:
-        descriptor = encode(tiu_instruction(case, spec.lanes), spec, id=1)
+        descriptor = encode(tiu_instruction(case, spec), spec, id=1)
         found = differences(spec.tiu, descriptor, words[0])
-        if any(name in case["key"] for name in UNSET_LAYER):
+        if has_unset_layer(case["key"], spec.name):
             found.pop("layer_info", None)
+        if "maxpool" in case["key"]:
+            found = without_stale_fill(found)
         assert not found, case["key"]
 
 
-@chips
+@each_chip
 def test_tdma_words(shared: Path, spec: ChipSpec) -> None:
     cases = vectors(shared, "tdma", spec.name)
     assert len(cases) > 30
     for case, words in cases:
-        made = tdma_instructions(case, spec.lanes, spec.lane_bytes)
+        made = tdma_instructions(case, spec)
         assert len(made) == len(words)
         for number, (instruction, theirs) in enumerate(zip(made, words, strict=True), 1):
             ours = encode(instruction, spec, id=number)
             found = differences(spec.tdma, ours, theirs)
-            if case["key"].startswith(WRONG_SIZE):
+            if has_wrong_size(case["key"], spec.name):
                 assert set(found) == {"src_n_stride"}, case["key"]
                 continue
             if "lrn" in case["key"] and isinstance(instruction, Fill):
@@ -56,19 +80,19 @@ def test_tdma_words(shared: Path, spec: ChipSpec) -> None:
             assert not found, case["key"]
 
 
-@chips
+@each_chip
 @pytest.mark.parametrize("engine", list(Engine), ids=lambda engine: engine.name)
 def test_vendor_words_decode_to_the_instruction(
     shared: Path, spec: ChipSpec, engine: Engine
 ) -> None:
     """Also where the vendor leaves stale fields that have no effect."""
     for case, words in vectors(shared, engine.name.lower(), spec.name):
-        if case["key"].startswith(WRONG_SIZE) or any(n in case["key"] for n in UNSET_LAYER):
+        if has_wrong_size(case["key"], spec.name) or has_unset_layer(case["key"], spec.name):
             continue
         if engine is Engine.TIU:
-            made = [tiu_instruction(case, spec.lanes)]
+            made = [tiu_instruction(case, spec)]
         else:
-            made = tdma_instructions(case, spec.lanes, spec.lane_bytes)
+            made = tdma_instructions(case, spec)
         for number, (instruction, theirs) in enumerate(zip(made, words, strict=True), 1):
             command = decode(engine, theirs, spec)
             again = decode(engine, encode(instruction, spec, id=number), spec)
@@ -77,15 +101,14 @@ def test_vendor_words_decode_to_the_instruction(
                 assert command.instruction == instruction or case["key"].startswith("tiu_copy")
 
 
-@chips
-@pytest.mark.parametrize("name", ["int8_a", "int8_b", "bf16"])
-def test_a_compiled_network_is_reproduced(shared: Path, spec: ChipSpec, name: str) -> None:
+@each_network
+def test_a_compiled_network_is_reproduced(shared: Path, chip: str, name: str) -> None:
     """Parse the vendor's command buffer, write it again: the same bytes.
 
     The only difference: for BF16 max pooling the vendor also writes the 8-bit fill value,
     which that instruction does not read.
     """
-    data = np.load(shared / "golden" / f"program_{spec.name}_{name}.npz")["cmdbuf"].tobytes()
+    spec, data = network(shared, chip, name)
     commands = parse_cmdbuf(data, spec)
     ours = cmdbuf(commands, spec)
     assert len(ours) == len(data)
@@ -100,22 +123,22 @@ def test_a_compiled_network_is_reproduced(shared: Path, spec: ChipSpec, name: st
         position += size
 
 
-@chips
-def test_compressed_loads_are_understood(shared: Path, spec: ChipSpec) -> None:
-    data = np.load(shared / "golden" / f"program_{spec.name}_bf16.npz")["cmdbuf"].tobytes()
+@pytest.mark.parametrize("chip", [chip for chip, name in PROGRAMS if name == "bf16"])
+def test_compressed_loads_are_understood(shared: Path, chip: str) -> None:
+    spec, data = network(shared, chip, "bf16")
     loads = [c.instruction for c in parse_cmdbuf(data, spec) if c.engine is Engine.TDMA]
     assert any(isinstance(i, (Copy, MatrixCopy)) and i.compressed for i in loads)
 
 
-@chips
-@pytest.mark.parametrize("name", ["int8_a", "int8_b", "bf16"])
-def test_compiled_networks_have_no_races(shared: Path, spec: ChipSpec, name: str) -> None:
+@each_network
+def test_compiled_networks_have_no_races(shared: Path, chip: str, name: str) -> None:
     """The vendor's compiler synchronises its programs correctly, and we can tell."""
-    data = np.load(shared / "golden" / f"program_{spec.name}_{name}.npz")["cmdbuf"].tobytes()
+    spec, data = network(shared, chip, name)
     assert find_races(parse_cmdbuf(data, spec), spec) == []
 
 
-@chips
-def test_a_serial_and_parallel_program_is_reproduced(shared: Path, spec: ChipSpec) -> None:
-    data = np.load(shared / "golden" / f"sync_dmabuf_{spec.name}.npz")["cmdbuf"].tobytes()
+@pytest.mark.parametrize("chip", ["cv183x", "cv182x"])
+def test_a_serial_and_parallel_program_is_reproduced(shared: Path, chip: str) -> None:
+    data = np.load(shared / "golden" / f"sync_dmabuf_{chip}.npz")["cmdbuf"].tobytes()
+    spec = BY_NAME[chip]
     assert cmdbuf(parse_cmdbuf(data, spec), spec) == data

@@ -11,11 +11,13 @@ import numpy.typing as npt
 import pytest
 from test_sim_tdma import in_window
 
-from cvi_chip_cv183x.spec import CV183X
+from chips import BY_NAME
+from cvi_tpu.chip import ChipSpec
 from cvi_tpu.isa.codec import Command
 from cvi_tpu.isa.stream import parse_cmdbuf
 from cvi_tpu.sim import Machine, Regions, Schedule
 from cvi_tpu.sim.schedule import ordered
+from isa_vectors import PROGRAMS
 
 ORDERS = [
     (Schedule.PROGRAM, 0),
@@ -26,24 +28,27 @@ ORDERS = [
 ]
 
 
-def _moved(archive: Any) -> list[Command]:
+def _moved(archive: Any, spec: ChipSpec) -> list[Command]:
     bases, window = archive["base_regs"].tolist(), int(archive["window"][0])
-    commands = parse_cmdbuf(archive["cmdbuf"].tobytes(), CV183X)
+    commands = parse_cmdbuf(archive["cmdbuf"].tobytes(), spec)
     return [
         Command(c.engine, c.id, c.wait, in_window(c.instruction, bases, window)) for c in commands
     ]
 
 
 @pytest.mark.parametrize(("schedule", "seed"), ORDERS)
-@pytest.mark.parametrize("name", ["int8_a", "int8_b", "bf16"])
-def test_memory_after_a_program(shared: Path, name: str, schedule: Schedule, seed: int) -> None:
-    with np.load(shared / "golden" / f"program_cv183x_{name}.npz") as archive:
+@pytest.mark.parametrize(("chip", "name"), PROGRAMS)
+def test_memory_after_a_program(
+    shared: Path, chip: str, name: str, schedule: Schedule, seed: int
+) -> None:
+    spec = BY_NAME[chip]
+    with np.load(shared / "golden" / f"program_{chip}_{name}.npz") as archive:
         dram: npt.NDArray[np.uint8] = np.zeros(int(archive["window"][1]), np.uint8)
         dram[archive["gmem_init_at"]] = archive["gmem_init"]
         want = dram.copy()
         want[archive["gmem_out_at"]] = archive["gmem_out"]
-        commands = _moved(archive)
-    machine = Machine(CV183X, Regions({0: dram}))
+        commands = _moved(archive, spec)
+    machine = Machine(spec, Regions({0: dram}))
     for command in ordered(commands, schedule, seed=seed):
         machine.execute(command.instruction)
     np.testing.assert_array_equal(dram, want)

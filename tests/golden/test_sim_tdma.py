@@ -13,16 +13,14 @@ import numpy as np
 import pytest
 from golden_memory import generated
 
-from cvi_chip_cv183x.spec import CV183X
+from chips import BY_NAME, CHIPS
 from cvi_tpu.isa import operands
 from cvi_tpu.isa.codec import decode
 from cvi_tpu.isa.instructions import Engine, Instruction
 from cvi_tpu.sim import Machine, Regions
+from isa_vectors import has_wrong_size
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "golden"
-
-BY_THE_VENDORS_ENCODER_BUG = "g2l_gen_"
-"""These vectors copy as many bytes as the base register's number (FACTS_TPU 7.7)."""
 
 
 @functools.cache
@@ -45,28 +43,33 @@ def in_window(instruction: Instruction, bases: list[int], window: int) -> Instru
 
 
 CASES = [
-    case["key"]
-    for case in _vectors("cv183x")[0]
-    if not case["key"].startswith(BY_THE_VENDORS_ENCODER_BUG)
+    (spec.name, case["key"])
+    for spec in CHIPS
+    for case in _vectors(spec.name)[0]
+    if not has_wrong_size(case["key"], spec.name)
 ]
 
 
-@pytest.mark.parametrize("key", CASES or [pytest.param("", marks=pytest.mark.skip("no data"))])
-def test_memories_are_the_vendors(key: str) -> None:
-    listing, archive = _vectors("cv183x")
+NO_DATA = pytest.param("", "", marks=pytest.mark.skip("no data"))
+
+
+@pytest.mark.parametrize(("chip", "key"), CASES or [NO_DATA])
+def test_memories_are_the_vendors(chip: str, key: str) -> None:
+    listing, archive = _vectors(chip)
+    spec = BY_NAME[chip]
     case = next(c for c in listing if c["key"] == key)
-    local = generated(case["mem_kind"], CV183X.lanes * CV183X.lane_bytes, case["lmem_seed"])
-    local = local.reshape(CV183X.lanes, CV183X.lane_bytes)
+    local = generated(case["mem_kind"], spec.lanes * spec.lane_bytes, case["lmem_seed"])
+    local = local.reshape(spec.lanes, spec.lane_bytes)
     window = generated(case["mem_kind"], case["gmem_window_bytes"], case["gmem_seed"])
     want_local, want_window = local.copy(), window.copy()
     at = archive[f"{key}_l_at"].astype(int)
     want_local[at[:, 0], at[:, 1]] = archive[f"{key}_l_to"]
     want_window[archive[f"{key}_g_at"].astype(int)] = archive[f"{key}_g_to"]
 
-    machine = Machine(CV183X, Regions({0: window}))
+    machine = Machine(spec, Regions({0: window}))
     machine.memory.bytes[...] = local
     for words in archive[f"{key}_words"]:
-        command = decode(Engine.TDMA, words.astype("<u4").tobytes(), CV183X)
+        command = decode(Engine.TDMA, words.astype("<u4").tobytes(), spec)
         machine.execute(in_window(command.instruction, case["base_regs"], case["gmem_window_addr"]))
 
     np.testing.assert_array_equal(machine.memory.bytes, want_local)

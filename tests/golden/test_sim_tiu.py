@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from golden_memory import Bytes, generated
 
-from cvi_chip_cv183x.spec import CV183X
+from chips import BY_NAME, CHIPS
+from cvi_tpu.chip import ChipSpec
 from cvi_tpu.isa.codec import decode
 from cvi_tpu.isa.instructions import Engine
 from cvi_tpu.sim import Machine, Regions
@@ -28,10 +29,9 @@ def _vectors(chip: str) -> tuple[list[dict[str, Any]], Any]:
     return json.loads(listing.read_text()), np.load(FOLDER / f"tiu_{chip}.npz")
 
 
-def _memory(case: dict[str, Any]) -> Bytes:
-    size = CV183X.lanes * CV183X.lane_bytes
-    flat = generated(case["lmem_kind"], size, case["lmem_seed"])
-    return flat.reshape(CV183X.lanes, CV183X.lane_bytes)
+def _memory(case: dict[str, Any], spec: ChipSpec) -> Bytes:
+    flat = generated(case["lmem_kind"], spec.lanes * spec.lane_bytes, case["lmem_seed"])
+    return flat.reshape(spec.lanes, spec.lane_bytes)
 
 
 def _apply(memory: Bytes, places: Any, values: Any) -> None:
@@ -39,22 +39,26 @@ def _apply(memory: Bytes, places: Any, values: Any) -> None:
     memory[at[:, 0], at[:, 1]] = values
 
 
-CASES = [case["key"] for case in _vectors("cv183x")[0]]
+CASES = [(spec.name, case["key"]) for spec in CHIPS for case in _vectors(spec.name)[0]]
 
 
-@pytest.mark.parametrize("key", CASES or [pytest.param("", marks=pytest.mark.skip("no data"))])
-def test_local_memory_is_the_vendors(key: str) -> None:
-    listing, archive = _vectors("cv183x")
+NO_DATA = pytest.param("", "", marks=pytest.mark.skip("no data"))
+
+
+@pytest.mark.parametrize(("chip", "key"), CASES or [NO_DATA])
+def test_local_memory_is_the_vendors(chip: str, key: str) -> None:
+    listing, archive = _vectors(chip)
+    spec = BY_NAME[chip]
     case = next(c for c in listing if c["key"] == key)
-    before = _memory(case)
+    before = _memory(case, spec)
     _apply(before, archive[f"{key}_patch_at"], archive[f"{key}_patch_to"])
     after = before.copy()
     _apply(after, archive[f"{key}_changed_at"], archive[f"{key}_changed_to"])
 
-    machine = Machine(CV183X, Regions({}))
+    machine = Machine(spec, Regions({}))
     machine.memory.bytes[...] = before
     words = archive[f"{key}_words"].astype("<u4").tobytes()
-    machine.execute(decode(Engine.TIU, words, CV183X).instruction)
+    machine.execute(decode(Engine.TIU, words, spec).instruction)
 
     np.testing.assert_array_equal(machine.memory.bytes, after)
     assert not np.array_equal(before, after), "the vector must change something"

@@ -72,7 +72,16 @@ ILLEGAL: dict[str, tuple[Instruction, str]] = {
     "conv stride": (replace(CONV, window=Window(kernel=(1, 1), stride=(16, 1))), "1 to 15"),
     "conv pad": (replace(CONV, window=Window(kernel=(1, 1), pads=(16, 0, 0, 0))), "most is 15"),
     "conv fill": (replace(CONV, window=Window(kernel=(1, 1), fill=200)), "-128 to 127"),
-    "conv weight": (replace(CONV, weight=0x2008), "multiple of 16"),
+    "depthwise weight": (
+        Depthwise(result=A, input=A, weight=0x2008, window=ONE),
+        "multiple of 16",
+    ),
+    "pool size": (replace(POOL, window=Window(kernel=(2, 2))), "window makes 3 x 3"),
+    "pool lane": (replace(POOL, input=replace(A, address=0x8000)), "same lane"),
+    "conv planes": (
+        replace(CONV, result=replace(A, address=32768 - 32), partial=2, partial_plane=16),
+        "ends at byte",
+    ),
     "conv weight lane": (replace(CONV, weight=0xA000), "same lane"),
     "conv input": (replace(CONV, input=replace(A, strides=(32, 32, 4, 1))), "aligned layout"),
     "conv records": (replace(CONV, quant=Quant(records=16)), "without a bias"),

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 @hookimpl
 def cvi_register_chips() -> Sequence[Chip]:
     """The CV183x; its tables are imported here, its code generator when it compiles."""
-    from cvi_tpu.family import make_chip
-
     from cvi_chip_cv183x.spec import CV183X
+    from cvi_tpu.family import make_chip
 
     return [make_chip(CV183X)]

@@ -20,8 +20,12 @@ class ChipSpec:
     dram_start: added to every DRAM address in TDMA descriptors.
     stream_bytes: most bytes of TIU and of TDMA descriptors in one routine.
     max_stride, max_insert: window strides, and elements inserted between neighbours.
+    has_cpu_functions, has_lz4: whether the runtime on boards has CPU functions, and reads
+    compressed sections.
     features: abilities that not every chip has, by name: "ge" and "min_pool" (instructions),
-    "matrix_const" (a constant right matrix), "depthwise_partial" (fp32 results).
+    "matrix_const" (a constant right matrix), "depthwise_partial" (fp32 results). And a
+    quirk: "depthwise_undilated" (the vendor's simulator ignores the dilation of depthwise
+    convolutions whose records have no bias; FACTS_TPU 3.6).
     """
 
     name: str

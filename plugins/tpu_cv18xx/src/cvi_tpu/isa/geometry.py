@@ -124,7 +124,8 @@ def check_lane(what: str, address: int, result: int, spec: ChipSpec) -> None:
 
 def check_default_strides(what: str, tensor: Local, spec: ChipSpec) -> None:
     """The tensor has the aligned layout that the hardware computes itself."""
-    want = default_strides(tensor.shape, tensor.bf16, spec)
+    lane = lane_of(tensor.address, spec)
+    want = default_strides(tensor.shape, tensor.bf16, spec, lane=lane)
     require(
         tensor.strides == want,
         "{} has strides {}, but the instruction needs the aligned layout {}",
@@ -134,9 +135,12 @@ def check_default_strides(what: str, tensor: Local, spec: ChipSpec) -> None:
     )
 
 
-def default_strides(shape: Shape4, bf16: bool, spec: ChipSpec, *, aligned: bool = True) -> Shape4:
+def default_strides(
+    shape: Shape4, bf16: bool, spec: ChipSpec, *, aligned: bool = True, lane: int = 0
+) -> Shape4:
+    element = 2 if bf16 else 1
     return local_strides(
-        shape, spec.lanes, element_bytes=2 if bf16 else 1, aligned=aligned, unit=spec.eu_bytes
+        shape, spec.lanes, element_bytes=element, aligned=aligned, unit=spec.eu_bytes, lane=lane
     )
 
 

@@ -41,16 +41,23 @@ class Local:
 
 
 def local_strides(
-    shape: Shape4, lanes: int, *, element_bytes: int = 1, aligned: bool = True, unit: int = 16
+    shape: Shape4,
+    lanes: int,
+    *,
+    element_bytes: int = 1,
+    aligned: bool = True,
+    unit: int = 16,
+    lane: int = 0,
 ) -> Shape4:
-    """Default strides of a local tensor that starts in lane 0 (FACTS_TPU 2.1).
+    """Default strides of a local tensor (FACTS_TPU 2.1).
 
-    aligned: channels start at multiples of `unit` bytes.
+    aligned: channels start at multiples of `unit` bytes. lane: where the tensor starts; the
+    n stride covers all groups that the busiest lane holds (measured).
     """
     _, c, h, w = shape
     plane = h * w * element_bytes
     sc = align(plane, unit) if aligned else plane
-    return (sc * ceil_div(c, lanes), sc, w * element_bytes, element_bytes)
+    return (sc * ceil_div(lane + c, lanes), sc, w * element_bytes, element_bytes)
 
 
 @dataclass(frozen=True)

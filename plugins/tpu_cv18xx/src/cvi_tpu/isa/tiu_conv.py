@@ -18,6 +18,7 @@ from cvi_tpu.isa.geometry import (
     check_start,
     check_tiu_tensor,
     groups,
+    local_span,
 )
 from cvi_tpu.isa.instructions import Const, Conv, Depthwise, Pool, PoolOp, Quant
 from cvi_tpu.isa.operands import Local, align, ceil_div
@@ -69,27 +70,30 @@ def _bias_plane(channels: int, element_bytes: int, spec: ChipSpec) -> int:
 
 
 def check_conv(conv: Conv, spec: ChipSpec) -> None:
+    """The input may start in any lane: its address is a full one (FACTS_TPU 3.2)."""
     _check_tensors(conv.result, conv.input, spec)
     check_default_strides("the input", conv.input, spec)
     require(conv.result.strides[0] % 16 == 0, "the n stride of the result must be a multiple of 16")
     check_window(conv.window, conv.input, conv.result, spec)
     _check_weight(conv, spec)
     _check_quant(conv, spec)
-    _check_partial(conv)
+    _check_partial(conv, spec)
 
 
 def check_depthwise(depthwise: Depthwise, spec: ChipSpec) -> None:
     result, source = depthwise.result, depthwise.input
     _check_tensors(result, source, spec)
+    check_lane("the input", source.address, result.address, spec)
     require(result.shape[1] == source.shape[1], "input and result differ in channels")
     check_window(depthwise.window, source, result, spec)
     _check_weight(depthwise, spec)
+    if not isinstance(depthwise.weight, Const):
+        check_aligned("the weight", depthwise.weight, spec)
     _check_quant(depthwise, spec)
     if depthwise.partial:
         known = depthwise.partial == 2 and source.bf16 and "depthwise_partial" in spec.features
         require(known, "{} has no such partial sums of depthwise convolutions", spec.name)
-        plane = result.shape[0] * result.strides[0]
-        require(depthwise.partial_plane == plane, "the partial sum planes must be {} apart", plane)
+        _check_planes(depthwise, spec)
     else:
         require(depthwise.partial_plane == 0, "partial_plane without partial sums")
 
@@ -97,11 +101,12 @@ def check_depthwise(depthwise: Depthwise, spec: ChipSpec) -> None:
 def check_pool(pool: Pool, spec: ChipSpec) -> None:
     result, source, window = pool.result, pool.input, pool.window
     _check_tensors(result, source, spec)
+    check_lane("the input", source.address, result.address, spec)
     require(result.shape[1] == source.shape[1], "input and result differ in channels")
     require(result.signed == source.signed, "input and result differ in sign")
     check_default_strides("the input", source, spec)
     check_default_strides("the result", result, spec)
-    check_window(window, source, result, spec)
+    check_window(window, source, result, spec, whole=False)
     require(window.dilation == (1, 1), "pooling has no dilation")
     if pool.op is PoolOp.AVG:
         bits = 16 if source.bf16 else 8
@@ -119,7 +124,6 @@ def _check_tensors(result: Local, source: Local, spec: ChipSpec) -> None:
     require(result.plane == 0 and source.plane == 0, "window instructions have no planes")
     require(result.bf16 == source.bf16, "input and result mix BF16 and integers")
     require(result.shape[0] == source.shape[0], "input and result differ in n")
-    check_lane("the input", source.address, result.address, spec)
 
 
 def _check_weight(instruction: Conv | Depthwise, spec: ChipSpec) -> None:
@@ -130,7 +134,6 @@ def _check_weight(instruction: Conv | Depthwise, spec: ChipSpec) -> None:
         tiu.check_constant("the weight", weight.value, bits, signed)
         return
     check_start("the weight", weight, spec)
-    check_aligned("the weight", weight, spec)
     check_lane("the weight", weight, instruction.result.address, spec)
     end = weight % spec.lane_bytes + weight_bytes(instruction, spec)
     check_end("the weight", end, spec)
@@ -161,14 +164,23 @@ def _check_quant(instruction: Conv | Depthwise, spec: ChipSpec) -> None:
     )
 
 
-def _check_partial(conv: Conv) -> None:
+def _check_partial(conv: Conv, spec: ChipSpec) -> None:
     require(0 <= conv.partial <= 3, "unknown partial sum mode {}", conv.partial)
-    plane = conv.result.shape[0] * conv.result.strides[0] if conv.partial else 0
-    require(conv.partial_plane == plane, "the partial sum planes must be {} apart", plane)
+    _check_planes(conv, spec)
     if conv.partial & 2:
         quant = conv.quant
         plain = not (quant.bias or quant.relu or quant.shift)
         require(plain, "a stored partial sum takes no bias, shift or relu")
+
+
+def _check_planes(instruction: Conv | Depthwise, spec: ChipSpec) -> None:
+    """Partial sums: four byte planes, or two BF16-sized ones (FACTS_TPU 2.3)."""
+    result, partial = instruction.result, instruction.partial
+    plane = result.shape[0] * result.strides[0] if partial else 0
+    apart = instruction.partial_plane == plane
+    require(apart, "the partial sum planes must be {} apart", plane)
+    end = local_span(result, spec)[1] + (1 if result.bf16 else 3) * plane
+    check_end("the partial sum", end, spec)
 
 
 def _weight_signed(instruction: Conv | Depthwise) -> bool:

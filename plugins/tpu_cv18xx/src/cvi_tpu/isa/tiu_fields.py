@@ -29,6 +29,8 @@ _UNUSED = (
     "opt_opd2_const",
     "short_nchwstr_same",
     "cmd_keep",
+    "cmd_pre_exe",
+    "cmd_pre_exe_typ",
 )
 
 
@@ -89,7 +91,8 @@ def get_strides(fields: Fields, slot: Slot, shape: Shape4, spec: ChipSpec) -> Sh
         n, c, h, w = slot.strides
         return (fields[n], fields[c], fields[h], fields[w])
     if mode == COMPUTED_STRIDES:
-        return default_strides(shape, is_bf16(fields), spec)
+        lane = get_address(fields, slot) // spec.lane_bytes
+        return default_strides(shape, is_bf16(fields), spec, lane=lane)
     raise InstructionError(f"stride mode {mode} on a tensor operand")
 
 
@@ -152,6 +155,8 @@ def check_shift(what: str, shift: int, highest: int = 31) -> None:
 
 
 def check_unused(fields: Fields) -> None:
-    """Abilities of the descriptor that nobody has described (FACTS_TPU 3.9)."""
+    """Abilities of the descriptor that nobody has described (FACTS_TPU 3.9), and an early
+    start (cmd_pre_exe), which would weaken the waits that `Program` derives. Some are on
+    part of the chips only."""
     for name in _UNUSED:
-        require(fields[name] == 0, "the descriptor sets {}, whose meaning is unknown", name)
+        require(fields.get(name, 0) == 0, "the descriptor sets {}, whose meaning is unknown", name)

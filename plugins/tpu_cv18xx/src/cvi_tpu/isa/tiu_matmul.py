@@ -225,7 +225,8 @@ def _right_from(fields: Fields, result: Matrix, depth: int, spec: ChipSpec) -> M
     signed, bf16 = bool(fields[SECOND.sign]), result.bf16
     if fields["opt_opd1_const"]:
         bits = 16 if bf16 else 8
-        return Const(tiu.from_twos(fields[SECOND.address], bits, signed and not bf16), signed)
+        value = tiu.from_twos(fields[SECOND.address], bits, signed and not bf16)
+        return Const(value, signed or bf16)
     address = tiu.get_address(fields, SECOND)
     columns = result.c * result.w
     strides = matrix_strides(result.c, result.w, bf16, spec)

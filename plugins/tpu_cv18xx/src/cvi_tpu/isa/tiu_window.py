@@ -30,8 +30,13 @@ def _steps(window: Window, axis: int, size: int, pads: int) -> int:
     return (expanded - reach) // window.stride[axis] + 1
 
 
-def check_window(window: Window, source: Local, result: Local, spec: ChipSpec) -> None:
-    """Ranges of the numbers (FACTS_TPU 1), the fill value, and the size of the result."""
+def check_window(
+    window: Window, source: Local, result: Local, spec: ChipSpec, *, whole: bool = True
+) -> None:
+    """Ranges of the numbers (FACTS_TPU 1), the fill value, and the size of the result.
+
+    whole: the result has all rows and columns that the window makes, else at most those.
+    """
     _check_pair("kernel", window.kernel, 1, spec.max_size)
     _check_pair("stride", window.stride, 1, spec.max_stride)
     _check_pair("dilation", window.dilation, 1, spec.max_dilation)
@@ -44,8 +49,9 @@ def check_window(window: Window, source: Local, result: Local, spec: ChipSpec) -
     else:
         tiu.check_constant("the fill value", window.fill, 8, source.signed)
     want = window_size(window, source.shape[2], source.shape[3])
+    part = result.shape[2] <= want[0] and result.shape[3] <= want[1]
     require(
-        result.shape[2:] == want,
+        result.shape[2:] == want or (part and not whole),
         "the result is {} x {}, but the window makes {} x {}",
         *result.shape[2:],
         *want,

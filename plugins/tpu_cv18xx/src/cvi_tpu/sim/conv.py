@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from cvi.errors import UnsupportedError
@@ -70,8 +72,12 @@ def _columns(x: Array, window: Window, oh: int, ow: int) -> Array:
     return columns.reshape(count * ic, oh * ow)
 
 
-def depthwise(memory: LocalMemory, op: Depthwise) -> None:
-    """Execute a depthwise convolution with 8-bit input, weights and result."""
+def depthwise(memory: LocalMemory, op: Depthwise, *, undilated: bool = False) -> None:
+    """Execute a depthwise convolution with 8-bit input, weights and result.
+
+    undilated: do as the simulator of the CV182x, CV181x and CV180x does, which forgets the
+    dilation where records have no bias (FACTS_TPU 3.6).
+    """
     if op.partial:
         raise UnsupportedError("8-bit depthwise convolutions have no partial sums")
     window = op.window
@@ -80,6 +86,8 @@ def depthwise(memory: LocalMemory, op: Depthwise) -> None:
     exact = kernel * 255 * 255 <= EXACT
     x = expand(memory, op.input, window, np.dtype("f4" if exact else "f8"), window.fill)
     check_output(window, x, op.result)
+    if undilated and op.quant.per_channel and not op.quant.bias:
+        window = replace(window, dilation=(1, 1))
     weights = _depthwise_weights(memory, op).astype(x.dtype)
     acc: Array = np.empty(op.result.shape, np.int32)
     step = max(1, _BLOCK // (n * oh * ow))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from cvi.errors import CviError, RunnerError, UnsupportedError
@@ -44,6 +45,9 @@ class Machine:
     def __init__(self, spec: ChipSpec, dram: Regions) -> None:
         self.memory = LocalMemory(spec.lanes, spec.lane_bytes, spec.eu_bytes)
         self.dram = dram
+        self._integer = dict(_INTEGER)
+        if "depthwise_undilated" in spec.features:
+            self._integer[isa.Depthwise] = partial(conv.depthwise, undilated=True)
 
     def execute(self, instruction: isa.Instruction) -> None:
         """Do what the instruction says.
@@ -64,7 +68,7 @@ class Machine:
         result: Any = getattr(instruction, "result", None)
         if result is None:
             raise RunnerError("the simulator does not know this instruction")
-        table = _BF16 if result.bf16 else _INTEGER
+        table = _BF16 if result.bf16 else self._integer
         handler = table.get(type(instruction))  # type: ignore[arg-type]
         if handler is None:
             raise UnsupportedError("the simulator does not have this instruction in BF16")

@@ -43,12 +43,14 @@ def expand(
     return out
 
 
-def check_output(window: Window, expanded: Array, result: Local) -> None:
-    """RunnerError unless the result has the size that the window gives."""
+def check_output(window: Window, expanded: Array, result: Local, *, whole: bool = True) -> None:
+    """RunnerError unless the result has the size that the window gives, or with
+    `whole=False` at most that."""
     for axis in (0, 1):
         extent = (window.kernel[axis] - 1) * window.dilation[axis] + 1
         size = (expanded.shape[2 + axis] - extent) // window.stride[axis] + 1
-        if size != result.shape[2 + axis]:
+        asked = result.shape[2 + axis]
+        if asked > size or (whole and asked < size):
             raise RunnerError(
                 f"an instruction declares an output of {result.shape[2:]} where its window over"
                 f" {expanded.shape[2:]} gives {size} along axis {axis}"

@@ -1,0 +1,1 @@
+"""The CV180x: its numbers."""

@@ -1,0 +1,1 @@
+"""The CV181x: its numbers."""

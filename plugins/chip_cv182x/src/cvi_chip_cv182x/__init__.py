@@ -1,0 +1,1 @@
+"""The CV182x: its numbers."""
