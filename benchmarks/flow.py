@@ -88,7 +88,7 @@ def peer(home: Path, name: str, folder: Path) -> Flow:
     command = [sys.executable, str(script), "run", str(home), str(expanded(name, folder))]
     command += ["--chip", CHIP, "--images", str(IMAGES), "--input-num", str(COUNT)]
     command += ["--mean", "123.675,116.28,103.53", "--scale", "0.0171248,0.0175070,0.0174292"]
-    command += ["--tolerance= -1,-9", "--out", str(folder / "peer" / name)]
+    command += ["--tolerance", "0,0", "--out", str(folder / "peer" / name)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"the peer failed on {name}: {done.stderr}{done.stdout}")

@@ -131,6 +131,7 @@ _ZERO_ONE = ImageOptions(preset="zero-one")
 _GRAY = ImageOptions(gray=True, raw_scale=1.0)
 _BGR = ImageOptions(preset="none")
 _ULTRAFACE = ImageOptions(channel_order="rgb", mean=(127.0,), std=(128.0,))
+_NANODET = ImageOptions(mean=(103.53, 116.28, 123.675), std=(57.375, 57.12, 58.395))
 
 _CAT, _PARADE = "samples/cat.jpg", "samples/parade.jpg"
 _PHOTOS, _FACES, _STREETS = "imagenet_train100", "orl12", "coco24"
@@ -220,6 +221,14 @@ ZOO: tuple[ZooModel, ...] = (
         _STREETS,
         input_shapes={"input": (1, 3, 160, 192)},
         least_cosine=0.97,
+    ),
+    _trained(
+        "nanodet_320",
+        "nanodet_320/nanodet.onnx",
+        _NANODET,
+        "samples/dog.jpg",
+        _STREETS,
+        least_cosine=0.9,
     ),
     _trained("unet_sedgen", "unet_sedgen/unet.onnx", _GRAY, _CAT, _PHOTOS, least_cosine=0.999),
     _trained(

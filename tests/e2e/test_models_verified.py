@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from benchmarks.verify import verify
 from benchmarks.zoo import ZOO, Origin, ZooModel
+
 from cvi_runner_vendor import libraries
 
 VENDOR = not libraries.missing(libraries.library_folder())
