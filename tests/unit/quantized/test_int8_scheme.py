@@ -317,6 +317,20 @@ def test_pools_whose_stride_does_not_matter_fit() -> None:
         assert quantised.ops[1].attributes()["stride"] == (1, 1)
 
 
+@pytest.mark.parametrize("kind", [AvgPool2d, MaxPool2d])
+@pytest.mark.parametrize("kernel", [(20, 20), (16, 5), (3, 30)])
+def test_pools_with_large_strides_side_by_side(
+    kind: type[AvgPool2d] | type[MaxPool2d], kernel: tuple[int, int]
+) -> None:
+    graph = network(
+        kind(name="p", inputs=("x",), kernel=kernel, stride=kernel), inputs={"x": (2, 3, 60, 61)}
+    )
+    inputs = samples(graph)
+    quantised = quantise(graph, calibrated(graph, inputs))
+    assert all(max(getattr(op, "stride", (1,))) <= 15 for op in quantised.ops)
+    assert worst_steps(graph, inputs) <= 0.52
+
+
 def test_max_pools_too_large_for_a_lane_are_done_by_rows_and_columns() -> None:
     op = MaxPool2d(name="p", inputs=("x",), kernel=(7, 6), stride=(1, 2), pads=(3, 0, 0, 5))
     graph = network(op)

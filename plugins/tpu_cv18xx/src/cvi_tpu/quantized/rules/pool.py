@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cvi.ir import Graph, Shape
-from cvi.ops import AvgPool2d, MaxPool2d, Pad
+from cvi.ops import AvgPool2d, MaxPool2d, Pad, Permute, Slice
 from cvi.ops.windows import extent
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.ops import Int8AvgPool2d, Int8MaxPool2d, Pads, Pair
@@ -24,8 +24,11 @@ def max_pool(op: MaxPool2d, to: Rewriter) -> None:
     (a maximum of maxima is exact)."""
     x = to.int8(op.inputs[0])
     chain = Chain(to, op, x)
+    if _is_far(op, x.shape, to.spec):
+        _windows_to_channels(chain, op)
+        op = replace(op, stride=(1, 1))
     pads = _pads_that_fit(chain, op.pads, to.spec, -128 * x.scale)
-    (kh, kw), (sh, sw) = op.kernel, _stride(op, x.shape)
+    (kh, kw), (sh, sw) = op.kernel, _stride(op, chain.shape)
     whole = Int8MaxPool2d(
         name="", inputs=("",), out_scale=x.scale, kernel=op.kernel, stride=(sh, sw), pads=pads
     )
@@ -37,6 +40,7 @@ def max_pool(op: MaxPool2d, to: Rewriter) -> None:
         columns = replace(whole, kernel=(1, kw), stride=(1, sw), pads=(0, left, 0, right))
         chain.then("rows", rows)
         chain.then("columns", columns)
+    chain.reshape("shape", op.type.shape)
     chain.close()
 
 
@@ -45,20 +49,47 @@ def avg_pool(op: AvgPool2d, to: Rewriter) -> None:
     """An Int8AvgPool2d with the exact divisor of every window."""
     x = to.int8(op.inputs[0])
     y_scale = to.scale(op.name)
+    chain = Chain(to, op, x)
+    if _is_far(op, x.shape, to.spec):
+        _windows_to_channels(chain, op)
+        op = replace(op, stride=(1, 1))
+    shape = chain.shape
     pool = Int8AvgPool2d(
-        name=op.name,
-        inputs=(x.name,),
-        source=op.source,
+        name="",
+        inputs=("",),
         out_scale=y_scale,
         kernel=op.kernel,
-        stride=_stride(op, x.shape),
+        stride=_stride(op, shape),
         pads=op.pads,
         ceil_pads=op.ceil_pads,
         count_include_pad=op.count_include_pad,
         relu=op.relu,
     )
-    counts = sorted(set(pool.counts((x.shape[2], x.shape[3])).ravel().tolist()) - {0})
-    to.define_int8(pool.with_(rates=rates(counts, x.scale / y_scale)))
+    counts = sorted(set(pool.counts((shape[2], shape[3])).ravel().tolist()) - {0})
+    chain.then("pool", pool.with_(rates=rates(counts, x.scale / y_scale)))
+    chain.reshape("shape", op.type.shape)
+    chain.close()
+
+
+def _is_far(op: Pool, x: Shape, spec: ChipSpec) -> bool:
+    """Whether the windows are farther apart than the stride's field can say, side by side
+    and without padding (the pyramids of scene parsing)."""
+    alone = op.kernel == op.stride and not any(op.pads) and _dilation(op) == (1, 1)
+    return alone and max(_stride(op, x)) > spec.max_stride
+
+
+def _windows_to_channels(chain: Chain, op: Pool) -> None:
+    """[n, c, h * kh, w * kw] to [n, c * h * w, kh, kw]: every window an image of its own;
+    rows and columns of no full window go."""
+    n, c, h, w = op.type.shape
+    kh, kw = op.kernel
+    if chain.shape[2:] != (h * kh, w * kw):
+        sizes = (n, c, h * kh, w * kw)
+        cut = Slice(name="", inputs=("",), starts=(0,) * 4, sizes=sizes, steps=(1,) * 4)
+        chain.then("cut", cut)
+    chain.reshape("split", (n, c, h, kh, w, kw))
+    chain.then("windows", Permute(name="", inputs=("",), order=(0, 1, 2, 4, 3, 5)))
+    chain.reshape("images", (n, c * h * w, kh, kw))
 
 
 def rates(counts: Sequence[int], ratio: float) -> tuple[tuple[int, int, int, int], ...]:
@@ -108,9 +139,11 @@ def not_dilated(op: MaxPool2d, graph: Graph, spec: ChipSpec) -> bool:
 def pool_stride_in_range(op: Pool, graph: Graph, spec: ChipSpec) -> bool:
     """the stride exceeds what the chip can do (15, on the CV182x family 31)
 
-    use two pools with smaller strides
+    only strides equal to the window without padding are possible beyond; use two pools
+    with smaller strides
     """
-    return max(_stride(op, graph.type_of(op.inputs[0]).shape)) <= spec.max_stride
+    x = graph.type_of(op.inputs[0]).shape
+    return max(_stride(op, x)) <= spec.max_stride or _is_far(op, x, spec)
 
 
 @requires(AvgPool2d)
