@@ -23,6 +23,8 @@ from cvi_tpu.model import (
     write,
 )
 from cvi_tpu.model.arguments import Value
+from cvi_tpu.runtime import Call, Operand
+from cvi_tpu.runtime.functions import find_cpu_function
 
 Shape = tuple[int, ...]
 
@@ -116,3 +118,25 @@ def _routine(k: int, case: Case) -> Routine:
 
 def file_of_cases(cases: Sequence[Case]) -> bytes:
     return write(model_of(cases))
+
+
+INPUT = {"x": np.zeros((1, 1, 1, 1), np.float32)}
+"""What a program of cases is fed with."""
+
+
+def results(case: Case) -> list[Array]:
+    """The outputs of our function, without a program around it."""
+    call = Call(
+        inputs=[Operand(case.name(i), case.element(i).dtype, x) for i, x in enumerate(case.inputs)],
+        arguments=case.arguments,
+        outputs=[
+            Tensor(name=f"o{i}", element=element, shape=shape)
+            for i, (shape, element) in enumerate(case.outputs)
+        ],
+    )
+    with np.errstate(all="ignore"):
+        found = find_cpu_function(case.function)(call)
+    return [
+        np.asarray(values).reshape(shape)
+        for values, (shape, _) in zip(found, case.outputs, strict=True)
+    ]

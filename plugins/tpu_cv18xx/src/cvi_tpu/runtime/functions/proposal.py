@@ -9,7 +9,12 @@ from cvi.ir.types import Array
 from cvi_tpu.libm import expf
 from cvi_tpu.runtime.functions.call import Call
 from cvi_tpu.runtime.functions.registry import cpu_function
-from cvi_tpu.runtime.functions.suppress import Rows, overlap_with_margin, suppress_in_order
+from cvi_tpu.runtime.functions.suppress import (
+    Rows,
+    overlap_with_margin,
+    suppress_in_order,
+    with_areas,
+)
 
 SCALES = (8, 16, 32)
 RATIOS = (0.5, 1, 2)
@@ -51,7 +56,7 @@ def proposal(call: Call) -> list[Array]:
                 "no box is above rpn_obj_threshold: the vendor's runtime crashes",
                 fix="lower rpn_obj_threshold",
             )
-        alive = _survivors(boxes, kept, overlap)[:most]
+        alive = suppress_in_order(with_areas(boxes), kept, overlap_with_margin, overlap, most=most)
         number = np.full((len(alive), 1), image, np.float32)
         rows.write(image, np.concatenate([number, boxes[alive]], axis=1))
     return [rows.values]
@@ -119,10 +124,3 @@ def _clipped(place: Array, limit: np.float32) -> Array:
     value = place.astype(np.float32)
     value = np.where(limit < value, limit, value)
     return np.where(value < 0, np.float32(0), value)
-
-
-def _survivors(boxes: Array, scores: Array, overlap: float) -> Array:
-    def ratios(current: int, later: Array) -> Array:
-        return overlap_with_margin(boxes, current, later)
-
-    return suppress_in_order(scores, np.arange(len(scores)), ratios, overlap)

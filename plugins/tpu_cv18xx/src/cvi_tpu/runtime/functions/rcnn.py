@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -18,6 +16,7 @@ from cvi_tpu.runtime.functions.suppress import (
     overlap_with_margin,
     refuse_excess,
     suppress_in_order,
+    with_areas,
 )
 
 _HALF, _ONE, _TWO = np.float32(0.5), np.float32(1), np.float32(2)
@@ -72,16 +71,20 @@ def _decoded(regions: Array, deltas: Array, classes: int) -> Array:
 
 
 def _survivors(boxes: Array, label: Array, score: Array, overlap: float) -> Array:
-    def ratios(current: int, later: Array) -> Array:
-        found = overlap_with_margin(boxes, current, later)
-        found = np.where(label[later] == label[current], found, np.float32(-1))
+    """Rows (x1, y1, x2, y2, class, score); a score of 0 counts as gone from the start."""
+    here = np.flatnonzero(score != 0)
+    boxes, classes, score = boxes[here], label[here].astype(np.float32), score[here]
+
+    def ratios(one: Array, others: Array) -> Array:
+        found = overlap_with_margin(one, others)
+        found = np.where(others[5] == one[5], found, np.float32(-1))
         refuse_excess(found)
         return found
 
-    alive = suppress_in_order(score, np.flatnonzero(score != 0), ratios, overlap)
+    fields = np.concatenate([with_areas(boxes), classes[None]])
+    alive = suppress_in_order(fields, score, ratios, overlap)
     alive = alive[score[alive] > 0]
-    columns = [boxes[alive], label[alive, None].astype(np.float32), score[alive, None]]
-    return np.concatenate(columns, axis=1)
+    return np.concatenate([boxes[alive], classes[alive, None], score[alive, None]], axis=1)
 
 
 @cpu_function("roi_pooling")
@@ -106,12 +109,13 @@ def roi_pooling(call: Call) -> list[Array]:
         raise ModelError(f"regions of {regions.values.shape} for {n} images", where=regions.name)
     call.fills(n * num * channels * prod(bins))
     values = np.fmax(image.values, np.float32(0)) + np.float32(0)
+    pixels = np.ascontiguousarray(values.transpose(0, 2, 3, 1))
     table = np.concatenate([_regions(regions.values, b, num) for b in range(n)])
     places = _places(table, scale, n, regions.name)
-    out = np.zeros((n * num, channels, *bins), np.float32)
+    out = np.zeros((n * num, *bins, channels), np.float32)
     for row, (index, *corners) in zip(out, places.tolist(), strict=True):
-        _pool(values[index], row, corners)
-    return [out]
+        _pool(pixels[index], row, corners)
+    return [out.transpose(0, 3, 1, 2)]
 
 
 def _image_and_regions(call: Call) -> tuple[Operand, Operand]:
@@ -140,32 +144,27 @@ def _places(table: Array, scale: np.float32, images: int, name: str) -> Array:
     return places.astype(np.int64)
 
 
-@dataclass(frozen=True)
-class _Bins:
-    """Where the bins of one dimension begin and end in the image."""
-
-    start: int
-    end: int
-    bins: int
-    limit: int
-
-    def spans(self) -> Iterator[tuple[int, int, int]]:
-        length = max(self.end - self.start + 1, 1)
-        size = np.float32(length) / np.float32(self.bins)
-        index = np.arange(self.bins, dtype=np.float32)
-        low = np.floor(index * size).astype(np.int64) + self.start
-        high = np.ceil((index + _ONE) * size).astype(np.int64) + self.start
-        for i, (a, b) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
-            first, last = min(max(a, 0), self.limit), min(max(b, 0), self.limit)
-            if first < last:
-                yield i, first, last
+def _spans(start: int, end: int, bins: int, limit: int) -> Array:
+    """First and last + 1 pixel of every bin of one dimension, [bins, 2]."""
+    size = np.float32(max(end - start + 1, 1)) / np.float32(bins)
+    index = np.arange(bins, dtype=np.float32)
+    spans = np.stack([np.floor(index * size), np.ceil((index + _ONE) * size)], axis=1)
+    inside: Array = np.clip(spans.astype(np.int64) + start, 0, limit)
+    return inside
 
 
 def _pool(image: Array, out: Array, corners: list[int]) -> None:
-    """Bins of one region: first the maxima over rows, then over columns."""
+    """Bins of one region; image and out are [rows, columns, channels]."""
     x1, y1, x2, y2 = corners
-    columns = list(_Bins(x1, x2, out.shape[2], image.shape[2]).spans())
-    for i, top, bottom in _Bins(y1, y2, out.shape[1], image.shape[1]).spans():
-        band = image[:, top:bottom].max(axis=1)
-        for j, left, right in columns:
-            out[:, i, j] = band[:, left:right].max(axis=1)
+    rows = _spans(y1, y2, out.shape[0], image.shape[0]).tolist()
+    columns = _spans(x1, x2, out.shape[1], image.shape[1]).tolist()
+    left, right = columns[0][0], columns[-1][1]
+    if left >= right:
+        return
+    bands = np.zeros((len(rows), right - left, image.shape[2]), np.float32)
+    for band, (top, bottom) in zip(bands, rows, strict=True):
+        if top < bottom:
+            band[...] = image[top:bottom, left:right].max(axis=0)
+    for j, (first, last) in enumerate(columns):
+        if first < last:
+            out[:, j] = bands[:, first - left : last - left].max(axis=1)

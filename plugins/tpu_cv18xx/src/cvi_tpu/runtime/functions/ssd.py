@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
@@ -15,6 +16,7 @@ from cvi_tpu.runtime.functions.registry import cpu_function
 from cvi_tpu.runtime.functions.sorting import largest_descending, sorted_descending
 from cvi_tpu.runtime.functions.suppress import Rows
 
+_Choice = Callable[[Array, Array], Array]
 _BLOCK = 64
 _NAMES = ("mbox_loc", "mbox_conf", "mbox_priorbox")
 
@@ -149,13 +151,11 @@ def _decoded(shifts: Array, priors: Array) -> Array:
 def _suppressed(boxes: Array, overlap: np.float32) -> Array:
     """Positions of the boxes that no earlier kept one overlaps too much."""
     gone = np.zeros(len(boxes), bool)
-    sizes = _sizes(boxes)
+    fields = _with_sizes(boxes)
     kept = []
     for start in range(0, len(boxes), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        table = _overlapping(
-            boxes[rows, None], boxes[start:], sizes[rows, None], sizes[start:], overlap
-        )
+        later = fields[:, None, start:]
+        table = _overlapping(fields[:, start : start + _BLOCK, None], later, overlap)
         for i, row in enumerate(table):
             if not gone[start + i]:
                 kept.append(start + i)
@@ -163,25 +163,37 @@ def _suppressed(boxes: Array, overlap: np.float32) -> Array:
     return np.array(kept, np.int64)
 
 
-def _sizes(boxes: Array) -> Array:
-    """Areas, 0 for boxes inside out."""
-    width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
-    sizes: Array = np.where((width < 0) | (height < 0), np.float32(0), width * height)
-    return sizes
+def _with_sizes(boxes: Array) -> Array:
+    """Fields (x1, y1, x2, y2, area), the area of a box inside out being 0."""
+    x1, y1, x2, y2 = boxes.T
+    inside_out = (x2 < x1) | (y2 < y1)
+    return np.stack([x1, y1, x2, y2, np.where(inside_out, 0, (x2 - x1) * (y2 - y1))])
 
 
-def _overlapping(
-    kept: Array, box: Array, kept_size: Array, size: Array, overlap: np.float32
-) -> Array:
-    """Whether intersection * (1 + overlap) is above overlap * (sum of areas)."""
-    low = np.where(box[..., :2] < kept[..., :2], kept[..., :2], box[..., :2])
-    high = np.where(kept[..., 2:] < box[..., 2:], kept[..., 2:], box[..., 2:])
-    apart = (kept[..., :2] > box[..., 2:]) | (kept[..., 2:] < box[..., :2])
-    sides = high - low
-    both = sides[..., 0] * sides[..., 1]
-    little = both * (overlap + np.float32(1)) <= (size + kept_size) * overlap
-    found: Array = ~(apart.any(axis=-1) | little)
+def _overlapping(kept: Array, box: Array, overlap: np.float32) -> Array:
+    """Whether intersection * (1 + overlap) is above overlap * (sum of areas); boxes that
+    touch may count, those apart do not. Fields of `_with_sizes`."""
+    numbers = not (np.isnan(box).any() or np.isnan(kept).any())
+    larger: _Choice = np.maximum if numbers else _larger
+    smaller: _Choice = np.minimum if numbers else _smaller
+    width = smaller(box[2], kept[2]) - larger(box[0], kept[0])
+    height = smaller(box[3], kept[3]) - larger(box[1], kept[1])
+    both = width * height * (overlap + np.float32(1))
+    little = both <= (box[4] + kept[4]) * overlap
+    found: Array = ~(little | (width < 0) | (height < 0))
     return found
+
+
+def _larger(a: Array, b: Array) -> Array:
+    """The C++ library's max, where the first one wins against NaN."""
+    chosen: Array = np.where(a < b, b, a)
+    return chosen
+
+
+def _smaller(a: Array, b: Array) -> Array:
+    """The C++ library's min, where the first one wins against NaN."""
+    chosen: Array = np.where(b < a, b, a)
+    return chosen
 
 
 def _strongest(found: list[_Found], keep: int) -> list[_Found]:

@@ -11,42 +11,49 @@ from cvi.errors import ModelError, RunnerError
 from cvi.ir.types import Array, DType
 from cvi_tpu.runtime.functions.call import Call
 
-Ratios = Callable[[int, Array], Array]
-"""Overlap of one box with others, by position: intersection over union."""
+Ratios = Callable[[Array, Array], Array]
+"""Overlap (intersection over union) of one box [fields] with others [fields, n]."""
 
 
-def suppress_in_order(scores: Array, candidates: Array, ratios: Ratios, threshold: float) -> Array:
-    """The candidates that survive, in their order.
+def suppress_in_order(
+    boxes: Array, scores: Array, ratios: Ratios, threshold: float, *, most: int | None = None
+) -> Array:
+    """The positions of the boxes [fields, n] that survive, in their order.
 
     Boxes are not sorted by score: each in turn is compared with the later ones, and of two
     that overlap by more than the threshold the one with the lower score goes, of equals the
-    later. A box that goes is not compared further.
+    later. A box that goes is not compared further. most: as many as are wanted.
     """
-    alive, position = candidates, 0
-    while position < len(alive) - 1:
-        current, later = int(alive[position]), alive[position + 1 :]
-        hits = np.flatnonzero(ratios(current, later) > np.float32(threshold))
-        stronger = hits[scores[current] < scores[later[hits]]]
-        if stronger.size:
-            rest = np.delete(later, hits[hits < stronger[0]])
-            alive = np.concatenate([alive[:position], rest])
-        else:
-            alive = np.concatenate([alive[: position + 1], np.delete(later, hits)])
-            position += 1
-    return alive
+    alive, current = np.arange(len(scores)), 0
+    while current < len(alive) - 1 and current != most:
+        above = ratios(boxes[:, current], boxes[:, current + 1 :]) > np.float32(threshold)
+        hits = np.flatnonzero(above) + current + 1
+        stronger = hits[scores[current] < scores[hits]]
+        gone = np.append(hits[hits < stronger[0]], current) if stronger.size else hits
+        if gone.size:
+            rest = np.ones(len(alive), bool)
+            rest[gone] = False
+            alive, boxes, scores = alive[rest], boxes[:, rest], scores[rest]
+        if not stronger.size:
+            current += 1
+    return alive[:most]
 
 
-def overlap_with_margin(boxes: Array, current: int, later: Array) -> Array:
-    """Overlap of corner boxes [n, 4]: areas count the last pixel (+ 1), the intersection
-    does not (vendor's fault); -1 where boxes do not meet."""
-    one, others = boxes[current], boxes[later]
-    areas = corner_area(others) + corner_area(one)
-    width = np.minimum(one[2], others[:, 2]) - np.maximum(one[0], others[:, 0])
-    height = np.minimum(one[3], others[:, 3]) - np.maximum(one[1], others[:, 1])
+def overlap_with_margin(one: Array, others: Array) -> Array:
+    """Overlap of corner boxes (x1, y1, x2, y2, area, …): areas count the last pixel (+ 1),
+    the intersection does not (vendor's fault); -1 where boxes do not meet."""
+    width = np.minimum(one[2], others[2]) - np.maximum(one[0], others[0])
+    height = np.minimum(one[3], others[3]) - np.maximum(one[1], others[1])
     meet = (width > 0) & (height > 0)
     both = width * height
-    ratios: Array = np.where(meet, both / (areas - both), np.float32(-1))
+    ratios: Array = np.where(meet, both / (others[4] + one[4] - both), np.float32(-1))
     return ratios
+
+
+def with_areas(boxes: Array) -> Array:
+    """Corner boxes [n, 4] as fields (x1, y1, x2, y2, area), the last pixel counted."""
+    x1, y1, x2, y2 = boxes.T
+    return np.stack([x1, y1, x2, y2, corner_area(boxes)])
 
 
 def corner_area(boxes: Array) -> Array:

@@ -158,25 +158,26 @@ def _kept(boxes: Array, settings: _Settings) -> Array:
             fix="raise obj_threshold",
         )
 
-    def ratios(current: int, later: Array) -> Array:
-        same = boxes[later, 4] == boxes[current, 4]
-        found = np.full(len(later), -1, np.float32)
-        found[same] = _overlap(boxes[current], boxes[later[same]])
+    def ratios(one: Array, others: Array) -> Array:
+        same = others[4] == one[4]
+        found = np.full(others.shape[1], -1, np.float32)
+        found[same] = _overlap(one, others[:, same])
         refuse_excess(found)
         return found
 
-    candidates = np.flatnonzero(boxes[:, 5] != 0)
-    alive = suppress_in_order(boxes[:, 5], candidates, ratios, settings.overlap)
+    boxes = boxes[boxes[:, 5] != 0]
+    fields = np.ascontiguousarray(boxes.T)
+    alive = suppress_in_order(fields, boxes[:, 5], ratios, settings.overlap)
     kept: Array = boxes[alive[boxes[alive, 5] > 0]][: settings.keep]
     return kept
 
 
 def _overlap(one: Array, others: Array) -> Array:
-    """Intersection over union of boxes given by centre and size."""
-    width = _common(one[0], one[2], others[:, 0], others[:, 2])
-    height = _common(one[1], one[3], others[:, 1], others[:, 3])
+    """Intersection over union of boxes given by centre and size, [fields, n]."""
+    width = _common(one[0], one[2], others[0], others[2])
+    height = _common(one[1], one[3], others[1], others[3])
     both = np.where((width < 0) | (height < 0), np.float32(0), width * height)
-    ratio: Array = both / (one[2] * one[3] + others[:, 2] * others[:, 3] - both)
+    ratio: Array = both / (one[2] * one[3] + others[2] * others[3] - both)
     return ratio
 
 
