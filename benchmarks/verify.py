@@ -21,12 +21,12 @@ from cvi.compare import compare_tensors
 from cvi.flow.api import Conversion
 from cvi.ir import Array
 from cvi.preprocess.dataset import samples
-from cvi_chip_cv183x.spec import CV183X
 from cvi_tpu.isa.codec import Command
 from cvi_tpu.isa.hazards import find_races
 from cvi_tpu.isa.stream import parse_cmdbuf
 from cvi_tpu.model import CviModelFile, read_file
 from cvi_tpu.runtime import Runtime
+from cvi_tpu.runtime.runtime import chip_spec
 from cvi_tpu.sim.schedule import Schedule
 
 Values = Mapping[str, Array]
@@ -147,7 +147,7 @@ def verify(
         for number, stream in enumerate(routines(program)):
             commands += len(stream)
             where = f"{conversion.path.stem}, routine {number}"
-            races += [f"{where}: {race}" for race in find_races(stream, CV183X)]
+            races += [f"{where}: {race}" for race in find_races(stream, chip_spec(chip))]
     orders, reordered = interleave(read_file(plain.path), image, outputs, model.random_orders)
     return Verification(
         model=model,
@@ -210,7 +210,7 @@ def routines(program: CviModelFile) -> Iterator[list[Command]]:
         for routine in one.routines:
             if routine.tpu is not None and routine.tpu.cmdbuf is not None:
                 section = program.section(routine.tpu.cmdbuf)
-                yield parse_cmdbuf(section.content(), CV183X)
+                yield parse_cmdbuf(section.content(), chip_spec(program.chip))
 
 
 def interleave(

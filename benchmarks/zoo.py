@@ -228,6 +228,7 @@ ZOO: tuple[ZooModel, ...] = (
         _NANODET,
         "samples/dog.jpg",
         _STREETS,
+        method="max",
         least_cosine=0.9,
     ),
     _trained("unet_sedgen", "unet_sedgen/unet.onnx", _GRAY, _CAT, _PHOTOS, least_cosine=0.999),
