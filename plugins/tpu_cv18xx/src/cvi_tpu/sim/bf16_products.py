@@ -4,6 +4,7 @@ sum rounded toward zero, so the order is part of the result (FACTS_TPU 3.3, 3.5,
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 
 import numpy as np
 
@@ -14,15 +15,18 @@ from cvi_tpu.isa.operands import Local, align, ceil_div
 from cvi_tpu.sim import bf16
 from cvi_tpu.sim.bf16 import Float32
 from cvi_tpu.sim.bf16_tensor import fill_pattern
-from cvi_tpu.sim.memory import LocalMemory, element
+from cvi_tpu.sim.memory import MOST_ELEMENTS, LocalMemory, check_size, check_work, element
 from cvi_tpu.sim.window import check_output, expand, taps
 
 _PATTERN = element(False, True)
 _SIZE = 2
+_MOST_WORK = 1 << 32
+"""Multiplications of one instruction: each is a step of its own here."""
 
 
 def conv(memory: LocalMemory, op: Conv) -> None:
     """Execute a convolution: kernel rows, kernel columns, then input channels."""
+    check_work(op.result.shape, prod(op.window.kernel) * op.input.shape[1], _MOST_WORK)
     x = _expanded(memory, op.input, op.window, op.result)
     weights = _conv_weights(memory, op)
     acc = _start(memory, op.result, op.partial, op.partial_plane)
@@ -48,6 +52,7 @@ def _conv_weights(memory: LocalMemory, op: Conv) -> Float32:
     oc, ic = op.result.shape[1], op.input.shape[1]
     count = op.window.kernel[0] * op.window.kernel[1]
     if isinstance(op.weight, Const):
+        check_size((oc, count, ic), MOST_ELEMENTS // 2)
         return bf16.decode(np.full((oc, count, ic), op.weight.value, np.uint16))
     channel = count * ic * _SIZE
     strides = (0, channel, ic * _SIZE, _SIZE)
@@ -92,6 +97,7 @@ def matmul(memory: LocalMemory, op: MatMul) -> None:
     """Execute a matrix product: column by column of the left pieces, all pieces of one
     column before the next."""
     result = memory.as_tensor(op.result)
+    check_work(result.shape, op.left.columns, _MOST_WORK)
     left = bf16.decode(memory.tensor(memory.as_tensor(op.left))).reshape(op.left.rows, -1)
     start = _start(memory, result, op.partial, op.partial_plane)
     acc: Array = start.reshape(op.result.rows, -1)
@@ -109,6 +115,7 @@ def matmul(memory: LocalMemory, op: MatMul) -> None:
 
 def _right(memory: LocalMemory, op: MatMul, width: int) -> Float32:
     if isinstance(op.right, Const):
+        check_size((op.left.columns, width), MOST_ELEMENTS // 2)
         return bf16.decode(np.full((op.left.columns, width), op.right.value, np.uint16))
     return bf16.decode(memory.tensor(memory.as_tensor(op.right))).reshape(op.right.rows, -1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from cvi.ir.types import Array
 from cvi_tpu.isa.instructions import Const, Conv, Depthwise, Window
 from cvi_tpu.isa.operands import align
 from cvi_tpu.sim.finish import finish
-from cvi_tpu.sim.memory import LocalMemory, element
+from cvi_tpu.sim.memory import LocalMemory, check_size, check_work, element
 from cvi_tpu.sim.products import EXACT, product
 from cvi_tpu.sim.window import check_output, expand, taps
 
@@ -22,6 +23,7 @@ _BLOCK = 1 << 16
 def conv(memory: LocalMemory, op: Conv) -> None:
     """Execute a convolution with 8-bit input, weights and result."""
     window = op.window
+    check_work(op.result.shape, prod(window.kernel) * op.input.shape[1])
     x = expand(memory, op.input, window, np.dtype(np.float32), window.fill)
     check_output(window, x, op.result)
     acc = _accumulate(x, _conv_weights(memory, op), op)
@@ -40,6 +42,7 @@ def _conv_weights(memory: LocalMemory, op: Conv) -> Array:
     """The weights (oc, kh * kw * ic), input channel innermost, as fp32."""
     oc, ic = op.result.shape[1], op.input.shape[1]
     depth = op.window.kernel[0] * op.window.kernel[1] * ic
+    check_size((oc, depth))
     if isinstance(op.weight, Const):
         return np.full((oc, depth), op.weight.value, np.float32)
     stored = memory.read(
@@ -66,6 +69,7 @@ def _columns(x: Array, window: Window, oh: int, ow: int) -> Array:
     count = window.kernel[0] * window.kernel[1]
     if count == 1 and window.stride == (1, 1):
         return x.reshape(ic, oh * ow)
+    check_size((count, ic, oh, ow))
     columns: Array = np.empty((count, ic, oh, ow), np.float32)
     for k, tap in enumerate(taps(window, x, oh, ow)):
         columns[k] = tap[0]

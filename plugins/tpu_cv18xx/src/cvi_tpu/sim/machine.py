@@ -9,8 +9,9 @@ from typing import Any
 from cvi.errors import CviError, RunnerError, UnsupportedError
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.isa import instructions as isa
+from cvi_tpu.isa.operands import Matrix
 from cvi_tpu.sim import bf16_products, bf16_tensor, conv, matmul, pool, tdma, tensor
-from cvi_tpu.sim.memory import LocalMemory, Regions
+from cvi_tpu.sim.memory import LocalMemory, Regions, check_size
 
 _INTEGER: dict[type[isa.Tiu], Callable[[LocalMemory, Any], None]] = {
     isa.Arith: tensor.arith,
@@ -68,6 +69,8 @@ class Machine:
         result: Any = getattr(instruction, "result", None)
         if result is None:
             raise RunnerError("the simulator does not know this instruction")
+        tensor = self.memory.as_tensor(result) if isinstance(result, Matrix) else result
+        check_size(tensor.shape, self.memory.most_elements)
         table = _BF16 if result.bf16 else self._integer
         handler = table.get(type(instruction))  # type: ignore[arg-type]
         if handler is None:

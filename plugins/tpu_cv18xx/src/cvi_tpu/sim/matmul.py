@@ -10,13 +10,14 @@ from cvi.ir.types import Array
 from cvi_tpu.isa.instructions import Const, MatMul
 from cvi_tpu.isa.operands import Local, Matrix, align, ceil_div
 from cvi_tpu.sim.integer import requantize, saturate, shift_right
-from cvi_tpu.sim.memory import LocalMemory
+from cvi_tpu.sim.memory import LocalMemory, check_size, check_work
 from cvi_tpu.sim.products import product
 
 
 def matmul(memory: LocalMemory, op: MatMul) -> None:
     """Execute a matrix product with 8-bit operands."""
     result = memory.as_tensor(op.result)
+    check_work(result.shape, op.left.columns)
     acc = _accumulate(memory, op).reshape(result.shape)
     if op.partial & 1:
         acc += memory.words(result, op.partial_plane)
@@ -48,6 +49,7 @@ def _accumulate(memory: LocalMemory, op: MatMul) -> Array:
     depth, width = op.left.columns, op.result.c * op.result.w
     left = _matrix(memory, op.left)[:, :depth]
     if isinstance(op.right, Const):
+        check_size((depth, width))
         right: Array = np.full((depth, width), op.right.value, np.float32)
     else:
         right = _matrix(memory, op.right)

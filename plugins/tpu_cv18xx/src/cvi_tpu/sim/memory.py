@@ -30,9 +30,13 @@ def element(signed: bool, bf16: bool = False) -> np.dtype[Any]:
 _BF16, _INT8, _UINT8 = np.dtype("<u2"), np.dtype(np.int8), np.dtype(np.uint8)
 
 
-MOST_ELEMENTS = 1 << 28
+MOST_ELEMENTS = 1 << 27
 """Elements of one operand. Strides of 0 make more out of any memory; a chip would work on
 them for seconds, a simulator would take gigabytes."""
+
+MOST_WORK = 1 << 36
+"""Multiplications of one 8-bit instruction: seconds, many times what local memory gives
+work for."""
 
 
 class LocalMemory:
@@ -41,6 +45,7 @@ class LocalMemory:
     def __init__(self, lanes: int, lane_bytes: int, unit: int = 16) -> None:
         self.lanes, self.lane_bytes, self.unit = lanes, lane_bytes, unit
         self.bytes: Bytes = np.zeros((lanes, lane_bytes), np.uint8)
+        self.most_elements = 4 * lanes * lane_bytes
 
     def pieces(
         self, address: int, shape: Shape4, strides: Shape4, dtype: np.dtype[Any]
@@ -51,7 +56,7 @@ class LocalMemory:
         """
         n, c, h, w = shape
         sn, sc, sh, sw = strides
-        check_size(shape)
+        check_size(shape, self.most_elements)
         lane, offset = divmod(address, self.lane_bytes)
         last = (lane + c - 1) // self.lanes
         end = offset + (n - 1) * sn + last * sc + (h - 1) * sh + (w - 1) * sw + dtype.itemsize
@@ -171,10 +176,19 @@ class LocalMemory:
         )
 
 
-def check_size(shape: Shape4) -> None:
-    """RunnerError for a tensor of more than `MOST_ELEMENTS`."""
-    if prod(shape) > MOST_ELEMENTS:
+def check_size(shape: tuple[int, ...], most: int = MOST_ELEMENTS) -> None:
+    """RunnerError for a tensor of more elements."""
+    if prod(shape) > most:
         raise RunnerError(f"an instruction works on {prod(shape)} elements, shape {shape}")
+
+
+def check_work(result: tuple[int, ...], terms: int, most: int = MOST_WORK) -> None:
+    """RunnerError for more multiplications; `terms` for each element of the result."""
+    if prod(result) * terms > most:
+        raise RunnerError(
+            f"an instruction multiplies {prod(result) * terms} times: {terms} for each element"
+            f" of a result {result}"
+        )
 
 
 def fill(out: Array, pieces: list[Piece]) -> None:

@@ -11,9 +11,12 @@ from cvi.ir.types import Array
 from cvi_tpu.isa.instructions import Copy, Fill, LinearCopy, MatrixCopy, Transpose
 from cvi_tpu.isa.operands import Dram, Local, Matrix
 from cvi_tpu.sim import bf16, vlc
-from cvi_tpu.sim.memory import Bytes, LocalMemory, Regions, element
+from cvi_tpu.sim.memory import MOST_ELEMENTS, Bytes, LocalMemory, Regions, check_size, element
 
 Tensor = Local | Dram
+
+_MOST_CONVERTED = MOST_ELEMENTS // 8
+"""Elements whose type changes on the way: that takes wider copies."""
 
 
 def copy(memory: LocalMemory, dram: Regions, op: Copy) -> None:
@@ -76,6 +79,7 @@ def _convert(values: Array, op: Copy | MatrixCopy) -> Array:
     target = op.target
     if op.source.bf16 == target.bf16:
         return values
+    check_size(values.shape, _MOST_CONVERTED)
     if target.bf16:
         return bf16.encode(values.astype(np.float32))
     toward_zero = isinstance(op, Copy) and op.int8_round_zero
@@ -84,6 +88,7 @@ def _convert(values: Array, op: Copy | MatrixCopy) -> Array:
 
 def _table_move(values: Array, index: bool) -> Array:
     """Table index bytes of BF16 patterns, or the patterns without mantissa (4.6)."""
+    check_size(values.shape, _MOST_CONVERTED)
     bits = values.astype(np.int64)
     if not index:
         return (bits & 0xFF80).astype(np.uint16)

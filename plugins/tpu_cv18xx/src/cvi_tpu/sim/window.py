@@ -11,7 +11,7 @@ from cvi.errors import RunnerError
 from cvi.ir.types import Array
 from cvi_tpu.isa.instructions import Window
 from cvi_tpu.isa.operands import Local
-from cvi_tpu.sim.memory import LocalMemory, check_size, element, fill
+from cvi_tpu.sim.memory import MOST_ELEMENTS, LocalMemory, check_size, element, fill
 
 
 def expanded_size(size: int, insert: int, last: int, pads: int) -> int:
@@ -31,7 +31,7 @@ def expand(
     )
     full_h = expanded_size(h, window.insert[0], window.insert_last[0], top + bottom)
     full_w = expanded_size(w, window.insert[1], window.insert_last[1], left + right)
-    check_size((n, c, full_h, full_w))
+    check_size((n, c, full_h, full_w), MOST_ELEMENTS // 2)
     if (full_h, full_w) == (h, w):
         out: Array = np.empty(tensor.shape, dtype)
         fill(out, pieces)
