@@ -184,17 +184,19 @@ def page(bench: Bench) -> str:
     """The whole document."""
     return f"""# Performance
 
-Written by `python -m benchmarks.performance`. Measured on {machine()} CPU seconds are user
-plus system time of a process and its children, so other work on the machine matters
-little. ✓ and ✗ say whether a bound is kept.
+Written by `python -m benchmarks.performance`. Measured on {machine()}
+
+CPU seconds are user plus system time of a process and its children, so other work on the
+machine matters little. ✓ and ✗ say whether a bound is kept.
 
 ## The whole flow
 
 `cvi convert` from the ONNX file to the verified program, INT8 for {flow.CHIP}, with
 {flow.COUNT} calibration images (imagenet_train100) and all comparisons; the peer (tpu_mlir
 1.30.2: model_transform, run_calibration, model_deploy) with the same images and comparisons.
-The networks are the well-known architectures with random weights. Peak memory is that of
-the largest process. Bound: {FLOW_BOUND} of the peer's CPU seconds.
+The networks are the well-known architectures with random weights, in which the error of
+quantisation grows from layer to layer: INT8 and float are compared, but with open tolerances
+(0 for the peer). Peak memory is that of the largest process. Bound: {FLOW_BOUND} of the peer's CPU seconds.
 
 {flows(bench)}
 
