@@ -196,7 +196,8 @@ machine matters little. ✓ and ✗ say whether a bound is kept.
 1.30.2: model_transform, run_calibration, model_deploy) with the same images and comparisons.
 The networks are the well-known architectures with random weights, in which the error of
 quantisation grows from layer to layer: INT8 and float are compared, but with open tolerances
-(0 for the peer). Peak memory is that of the largest process. Bound: {FLOW_BOUND} of the peer's CPU seconds.
+(0 for the peer). Peak memory is that of the largest process. Bound: {FLOW_BOUND} of the
+peer's CPU seconds.
 
 {flows(bench)}
 
