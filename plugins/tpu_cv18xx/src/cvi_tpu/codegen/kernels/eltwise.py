@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from math import prod
 
 from cvi.ir import Op, Shape
-from cvi_tpu.codegen.context import Context, View, as_bytes, four_dims, lowers
+from cvi_tpu.codegen.context import Context, View, as_bytes, lowers
 from cvi_tpu.codegen.planner import Load, Part, Tile, TiledOp, run, tile_bytes, tiles
 from cvi_tpu.codegen.tiling import Box, Range
 from cvi_tpu.isa.instructions import Arith, ArithOp, Const, Lut, Tiu
@@ -231,7 +232,8 @@ def lower_eltwise(op: Op, ctx: Context) -> None:
             parts = [flat(v, start, shape) for v in views]
             run(KINDS[type(op)](ctx, op, parts, flat(target, start, shape)))
         return
-    run(KINDS[type(op)](ctx, op, [in_four_dims(v) for v in views], in_four_dims(target)))
+    for image in in_four_dims([*views, target]):
+        run(KINDS[type(op)](ctx, op, image[:-1], image[-1]))
 
 
 def spread(elements: int, lanes: int) -> list[tuple[int, Shape4]]:
@@ -250,11 +252,49 @@ def flat(view: View, start: int, shape: Shape4) -> View:
     return View.dense(view.region, view.address + start * view.element_bytes, shape)
 
 
-def in_four_dims(view: View) -> View:
-    """The view with four dims: missing ones added at the end, surplus ones merged."""
-    if len(view.shape) <= 4:
-        more = 4 - len(view.shape)
-        shape: Shape = (*view.shape, *(1,) * more)
-        strides = (*view.strides, *(view.element_bytes,) * more)
-        return View(view.region, view.address, shape, strides, view.element_bytes)
-    return view.reshaped(four_dims(view.shape))
+def in_four_dims(views: Sequence[View]) -> Iterator[list[View]]:
+    """Operands and result, of one rank, as images: missing dims are added at the end.
+
+    Of more than four dims neighbours are merged which every operand has, or which the same
+    operands broadcast; if more than four are left, there is one image for each place in
+    the leading ones. Views of more than four dims are dense.
+    """
+    if len(views[0].shape) <= IMAGE_DIMS:
+        yield [_padded(v) for v in views]
+        return
+    groups = _alike([v.shape for v in views])
+    merged = [v.reshaped(tuple(prod(v.shape[g.start : g.stop]) for g in groups)) for v in views]
+    lead = max(len(groups) - IMAGE_DIMS, 0)
+    sizes = [max(dims) for dims in zip(*(v.shape for v in merged), strict=True)]
+    for at in product(*map(range, sizes[:lead])):
+        yield [_image(v, at) for v in merged]
+
+
+def _alike(shapes: Sequence[Shape]) -> list[range]:
+    """Neighbouring dims that can be one: the same operands broadcast them."""
+    groups: list[range] = []
+    last: tuple[bool, ...] | None = None
+    for axis, dims in enumerate(zip(*shapes, strict=True)):
+        broadcast = tuple(dim == 1 for dim in dims)
+        if groups and (all(broadcast) or last is None or broadcast == last):
+            groups[-1] = range(groups[-1].start, axis + 1)
+        else:
+            groups.append(range(axis, axis + 1))
+        last = last if all(broadcast) else broadcast
+    return groups
+
+
+def _image(view: View, at: Sequence[int]) -> View:
+    """The part of a view at a place in its leading dims, where a single one is for all."""
+    starts = [i if dim > 1 else 0 for i, dim in zip(at, view.shape, strict=False)]
+    rest = view.shape[len(at) :]
+    part = view.window((*starts, *(0,) * len(rest)), (*(1,) * len(at), *rest))
+    ones = (1,) * (IMAGE_DIMS - len(rest))
+    return View.dense(view.region, part.address, (*ones, *rest), view.element_bytes)
+
+
+def _padded(view: View) -> View:
+    more = IMAGE_DIMS - len(view.shape)
+    shape: Shape = (*view.shape, *(1,) * more)
+    strides = (*view.strides, *(view.element_bytes,) * more)
+    return View(view.region, view.address, shape, strides, view.element_bytes)
