@@ -15,6 +15,7 @@ from cvi.ir import Array, Graph
 from cvi_chip_cv183x.spec import CV183X
 from cvi_runner_vendor import libraries
 from cvi_runner_vendor.runner import VendorRunner
+from cvi_tpu.chip import ChipSpec
 from cvi_tpu.codegen.compile import Compiled, compile_with_report
 from cvi_tpu.isa.hazards import find_races
 from cvi_tpu.model import read
@@ -40,17 +41,17 @@ def on_simulator(
     compiled: Compiled, feeds: Mapping[str, Array], *, all_tensors: bool = False
 ) -> dict[str, Array]:
     """Results of our runtime and simulator."""
-    return Runtime(read(compiled.data), spec=CV183X).run(feeds, all_tensors=all_tensors)
+    return Runtime(read(compiled.data)).run(feeds, all_tensors=all_tensors)
 
 
 def check_program(
-    graph: Graph, feeds: Mapping[str, Array], *, keep_tensors: bool = False,
-    lane_bytes: int | None = None, vendor: bool = False,
+    graph: Graph, feeds: Mapping[str, Array], *, spec: ChipSpec = CV183X,
+    keep_tensors: bool = False, lane_bytes: int | None = None, vendor: bool = False,
 ) -> Compiled:  # fmt: skip
     """Compile, run, and compare every result byte for byte with the ops' own meaning."""
-    compiled = compile_with_report(graph, CV183X, keep_tensors=keep_tensors, lane_bytes=lane_bytes)
+    compiled = compile_with_report(graph, spec, keep_tensors=keep_tensors, lane_bytes=lane_bytes)
     for commands in compiled.commands:
-        assert not find_races(commands, CV183X)
+        assert not find_races(commands, spec)
     run = on_vendor if vendor else on_simulator
     got = run(compiled, feeds, all_tensors=keep_tensors)
     names = [op.name for op in graph.ops] if keep_tensors else list(graph.outputs)

@@ -1,6 +1,7 @@
 """Compute kernels, compiled and run, give the bytes that the quantised ops define.
 
-Each kernel meets a hundred random cases, with all of local memory and with 2 KiB per lane,
+Each kernel meets a hundred random cases on the CV183x and twice twenty on every other chip,
+with all of local memory and with 2 KiB per lane,
 on the vendor's simulator and on ours under several interleavings of the two engines.
 """
 
@@ -15,16 +16,18 @@ from hypothesis import strategies as st
 from kernel_cases import KERNELS, Case, case_graph
 from program_runs import needs_vendor, on_vendor
 
+from chips import each_chip
 from cvi.execute import evaluate
 from cvi.ir import Array
 from cvi_chip_cv183x.spec import CV183X
+from cvi_tpu.chip import ChipSpec
 from cvi_tpu.codegen.compile import compile_with_report
 from cvi_tpu.isa.hazards import find_races
 from cvi_tpu.model import read
 from cvi_tpu.runtime import Runtime
 from cvi_tpu.sim.schedule import Schedule
 
-BATCH, EXAMPLES = 20, 5
+BATCH, EXAMPLES, FEWER = 20, 5, 1
 
 QUIET = settings(
     max_examples=EXAMPLES,
@@ -47,18 +50,21 @@ def assert_equal(cases: list[Case], want: dict[str, Array], got: dict[str, Array
     assert not wrong, "\n".join(wrong)
 
 
+@each_chip
 @pytest.mark.parametrize("lane_bytes", [None, 2048])
 @pytest.mark.parametrize("kind", KERNELS)
-def test_simulator_gives_the_ops_bytes_in_any_order(kind: str, lane_bytes: int | None) -> None:
-    @settings(QUIET, max_examples=3)
+def test_simulator_gives_the_ops_bytes_in_any_order(
+    kind: str, lane_bytes: int | None, spec: ChipSpec
+) -> None:
+    @settings(QUIET, max_examples=3 if spec is CV183X else 1)
     @given(st.lists(KERNELS[kind], min_size=8, max_size=8))
     def check(cases: list[Case]) -> None:
         graph, feeds = case_graph(cases)
-        compiled = compile_with_report(graph, CV183X, lane_bytes=lane_bytes)
-        assert not list(chain(*(find_races(c, CV183X) for c in compiled.commands)))
+        compiled = compile_with_report(graph, spec, lane_bytes=lane_bytes)
+        assert not list(chain(*(find_races(c, spec) for c in compiled.commands)))
         want = evaluate(graph, feeds)
         for schedule, seed in ORDERS:
-            runtime = Runtime(read(compiled.data), spec=CV183X, schedule=schedule, seed=seed)
+            runtime = Runtime(read(compiled.data), spec=spec, schedule=schedule, seed=seed)
             assert_equal(cases, want, runtime.run(feeds))
 
     check()
@@ -66,14 +72,15 @@ def test_simulator_gives_the_ops_bytes_in_any_order(kind: str, lane_bytes: int |
 
 @needs_vendor
 @pytest.mark.vendor
+@each_chip
 @pytest.mark.parametrize("lane_bytes", [None, 2048])
 @pytest.mark.parametrize("kind", KERNELS)
-def test_vendor_gives_the_ops_bytes(kind: str, lane_bytes: int | None) -> None:
-    @QUIET
+def test_vendor_gives_the_ops_bytes(kind: str, lane_bytes: int | None, spec: ChipSpec) -> None:
+    @settings(QUIET, max_examples=EXAMPLES if spec is CV183X else FEWER)
     @given(st.lists(KERNELS[kind], min_size=BATCH, max_size=BATCH))
     def check(cases: list[Case]) -> None:
         graph, feeds = case_graph(cases)
-        compiled = compile_with_report(graph, CV183X, lane_bytes=lane_bytes)
+        compiled = compile_with_report(graph, spec, lane_bytes=lane_bytes)
         assert_equal(cases, evaluate(graph, feeds), on_vendor(compiled, feeds))
 
     check()

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from movement_cases import MOVEMENT, side_by_side
 from program_runs import check_program, needs_vendor
 
+from chips import each_chip
 from cvi.ir import DType, Op, TensorType
 from cvi.ops import Concat, Pad, Permute, Reshape, Slice, Tile
 from cvi_chip_cv183x.spec import CV183X
+from cvi_tpu.chip import ChipSpec
 from cvi_tpu.codegen.compile import compile_with_report
 from cvi_tpu.cost import schedule
 
@@ -28,27 +30,31 @@ QUIET = settings(
 
 @needs_vendor
 @pytest.mark.vendor
+@each_chip
 @pytest.mark.parametrize("lane_bytes", [None, 2048])
 @pytest.mark.parametrize("kind", MOVEMENT)
-def test_vendor_moves_as_the_op_says(kind: str, lane_bytes: int | None) -> None:
+def test_vendor_moves_as_the_op_says(kind: str, lane_bytes: int | None, spec: ChipSpec) -> None:
     cases = st.lists(MOVEMENT[kind], min_size=BATCH, max_size=BATCH)
 
-    @settings(QUIET, max_examples=9 if lane_bytes is None else 3)
+    thorough = 9 if lane_bytes is None else 3
+
+    @settings(QUIET, max_examples=thorough if spec is CV183X else 2)
     @given(cases, st.integers(0, 999))
     def run(drawn: list, seed: int) -> None:  # type: ignore[type-arg]
         graph, feeds = side_by_side(drawn, seed)
-        check_program(graph, feeds, lane_bytes=lane_bytes, vendor=True)
+        check_program(graph, feeds, spec=spec, lane_bytes=lane_bytes, vendor=True)
 
     run()
 
 
+@each_chip
 @pytest.mark.parametrize("kind", MOVEMENT)
-def test_simulator_moves_as_the_op_says(kind: str) -> None:
-    @settings(QUIET, max_examples=25)
+def test_simulator_moves_as_the_op_says(kind: str, spec: ChipSpec) -> None:
+    @settings(QUIET, max_examples=25 if spec is CV183X else 8)
     @given(MOVEMENT[kind], st.sampled_from([None, 2048]), st.integers(0, 999))
     def run(drawn, lane_bytes, seed) -> None:  # type: ignore[no-untyped-def]
         graph, feeds = side_by_side([drawn], seed)
-        check_program(graph, feeds, lane_bytes=lane_bytes)
+        check_program(graph, feeds, spec=spec, lane_bytes=lane_bytes)
 
     run()
 
@@ -76,9 +82,10 @@ LARGE = [
 
 @needs_vendor
 @pytest.mark.vendor
-def test_vendor_moves_large_tensors() -> None:
+@each_chip
+def test_vendor_moves_large_tensors(spec: ChipSpec) -> None:
     graph, feeds = side_by_side(LARGE, 5)
-    check_program(graph, feeds, vendor=True)
+    check_program(graph, feeds, spec=spec, vendor=True)
 
 
 @pytest.mark.parametrize(

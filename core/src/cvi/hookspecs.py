@@ -120,6 +120,14 @@ class Describes(Protocol):
         """Title -> text, e.g. {"memory": "1.2 MiB"}, shown after a conversion."""
 
 
+@runtime_checkable
+class LimitsTypes(Protocol):
+    """A chip whose programs cannot be fed with, or give, every element type."""
+
+    io_types: tuple[str, ...]
+    """Of "int8" and "fp32", those that programs take and give."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class CompileOptions:
     """What a user may ask of the code generator.

@@ -81,7 +81,7 @@ def convert(
             bins=data.histogram_bin_num,
             calibration_table=calibration_table,
             inputs_type=target.inputs_type.lower(),
-            outputs_type=target.outputs_type.lower(),
+            outputs_type=target.outputs_type and target.outputs_type.lower(),
             keep_tensors=target.keep_tensors,
             tolerance=tolerance("--tolerance", float_tolerance),
             quant_tolerance=tolerance("--quant-tolerance", quant_tolerance),

@@ -55,7 +55,7 @@ def deploy(
             quant=target.quant.lower(),
             images=checks.images,
             inputs_type=target.inputs_type.lower(),
-            outputs_type=target.outputs_type.lower(),
+            outputs_type=target.outputs_type and target.outputs_type.lower(),
             keep_tensors=target.keep_tensors,
             tolerance=tolerance("--quant-tolerance", least),
             correctness=correctness(target),

@@ -266,8 +266,13 @@ class ChipOptions:
         str, typer.Option(help="int8 or fp32: what is fed.", rich_help_panel=_CHIP)
     ] = "int8"
     outputs_type: Annotated[
-        str, typer.Option(help="int8 or fp32: what comes out.", rich_help_panel=_CHIP)
-    ] = "fp32"
+        str | None,
+        typer.Option(
+            metavar="TYPE",
+            help="int8 or fp32: what comes out; fp32 unless the chip cannot cast.",
+            rich_help_panel=_CHIP,
+        ),
+    ] = None
     keep_tensors: Annotated[
         bool,
         typer.Option(

@@ -74,7 +74,7 @@ def convert(
     bins: int = 2048,
     calibration_table: PathLike | None = None,
     inputs_type: str = "int8",
-    outputs_type: str = "fp32",
+    outputs_type: str | None = None,
     keep_tensors: bool = False,
     tolerance: Tolerance = FLOAT_TOLERANCE,
     quant_tolerance: Tolerance = QUANTISED_TOLERANCE,
@@ -90,7 +90,8 @@ def convert(
     the calibration, unless a calibration_table is given. tolerance: least similarity of
     framework and float graph; quant_tolerance: of float and quantised graph; correctness:
     of quantised graph and program, None for equality. excepts: layers not compared.
-    inputs_type, outputs_type: what the program is fed with and gives, "int8" or "fp32".
+    inputs_type, outputs_type: what the program is fed with and gives, "int8" or "fp32"; None
+    gives fp32 outputs unless the chip cannot cast.
     work_dir: a folder in which the intermediate results are kept.
     """
     request = Request(
@@ -205,7 +206,7 @@ def deploy(
     quant: str = "int8",
     images: Sequence[PathLike] = (),
     inputs_type: str = "int8",
-    outputs_type: str = "fp32",
+    outputs_type: str | None = None,
     keep_tensors: bool = False,
     tolerance: Tolerance = QUANTISED_TOLERANCE,
     correctness: Tolerance | None = None,

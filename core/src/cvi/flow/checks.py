@@ -9,6 +9,7 @@ from cvi import plugins
 from cvi.errors import InputError
 from cvi.flow.images import no_preprocess, nothing_to_verify_with, uses_images
 from cvi.flow.job import Request
+from cvi.hookspecs import Chip, LimitsTypes
 from cvi.ir import storage
 
 
@@ -93,6 +94,16 @@ def _check_work_dir(folder: Path | None) -> None:
         ) from None
 
 
+def io_types(chip: Chip) -> tuple[str, ...]:
+    """Element types that programs for the chip take and give."""
+    return chip.io_types if isinstance(chip, LimitsTypes) else ("int8", "fp32")
+
+
+def outputs_type(chip: Chip, asked: str | None) -> str:
+    """The type of a program's outputs: as asked, else fp32 where the chip can cast to it."""
+    return asked or ("fp32" if "fp32" in io_types(chip) else io_types(chip)[0])
+
+
 def _check_chip(request: Request) -> None:
     chip = plugins.chip(request.chip)
     if request.quant not in chip.schemes:
@@ -106,8 +117,14 @@ def _check_chip(request: Request) -> None:
         ("--inputs-type", request.inputs_type),
         ("--outputs-type", request.outputs_type),
     ):
-        if value not in ("int8", "fp32"):
+        if value not in (None, "int8", "fp32"):
             raise InputError(f"unknown type {value!r}", where=option, fix="one of: int8, fp32")
+        if value is not None and value not in io_types(chip):
+            raise InputError(
+                f"programs for {chip.name} cannot have {value} there: nothing on the chip casts it",
+                where=option,
+                fix=f"{option} {io_types(chip)[0]}",
+            )
     if request.verify:
         plugins.runner("simulator")
 

@@ -44,7 +44,7 @@ class Request:
     chip: str = ""
     quant: str = "int8"
     inputs_type: str = "int8"
-    outputs_type: str = "fp32"
+    outputs_type: str | None = None
     compile_options: CompileOptions = field(default_factory=CompileOptions)
     tolerance: Tolerance = FLOAT_TOLERANCE
     quant_tolerance: Tolerance = QUANTISED_TOLERANCE

@@ -18,6 +18,7 @@ from cvi.errors import CviError, UnsupportedError, VerificationError
 from cvi.flow import images
 from cvi.flow.artefacts import keep_comparison, keep_graph, keep_table
 from cvi.flow.batches import batched_as
+from cvi.flow.checks import outputs_type
 from cvi.flow.equality import difference, same
 from cvi.flow.job import Job
 from cvi.flow.real import quantised_inputs, real_values
@@ -123,13 +124,18 @@ def quantise(job: Job) -> None:
     request = job.request
     chip = plugins.chip(request.chip)
     scheme = plugins.scheme(request.quant)
+    outputs = outputs_type(chip, request.outputs_type)
+    if request.outputs_type is None and outputs != "fp32":
+        job.progress.note(
+            f"{chip.name} cannot cast to fp32: outputs are {outputs}; multiply them by their qscale"
+        )
     job.quantised = scheme.quantize(
         job.graph,
         job.table,
         PrecisionPlan(),
         chip,
         inputs_type=request.inputs_type,
-        outputs_type=request.outputs_type,
+        outputs_type=outputs,
     )
     problems = chip.check(job.quantised)
     if problems:

@@ -6,7 +6,7 @@ Each kind has three functions: `check_*` (is the instruction legal), `*_fields`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cvi_tpu.isa import tiu_fields as tiu
@@ -21,7 +21,7 @@ from cvi_tpu.isa.geometry import (
 )
 from cvi_tpu.isa.instructions import Arith, ArithOp, Const, Lut, Mdsum
 from cvi_tpu.isa.operands import Local
-from cvi_tpu.isa.tiu_fields import FIRST, RESULT, SECOND, THIRD, Fields, Values
+from cvi_tpu.isa.tiu_fields import FIRST, RESULT, SECOND, THIRD, Fields, Slot, Values
 
 if TYPE_CHECKING:
     from cvi_tpu.chip import ChipSpec
@@ -270,7 +270,7 @@ def arith_from(fields: Fields, spec: ChipSpec) -> Arith:
     op = _OPS.get(fields["tsk_eu_typ"])
     if op is None:
         raise InstructionError(f"unknown tensor operation {fields['tsk_eu_typ']}")
-    result = tiu.get_local(fields, RESULT, spec, planes=True)
+    result = _operand_from(op, fields, RESULT, spec)
     is_mac = op is ArithOp.MAC
     narrow = is_mac and not result.bf16 and bool(fields[RESULT.eight_bit])
     if narrow:
@@ -280,7 +280,7 @@ def arith_from(fields: Fields, spec: ChipSpec) -> Arith:
     return Arith(
         op=op,
         result=result,
-        left=tiu.get_local(fields, FIRST, spec, planes=True),
+        left=_operand_from(op, fields, FIRST, spec),
         right=None if op is ArithOp.COPY else _right_from(op, fields, spec),
         shift=fields["right_shift"],
         left_shift=fields["opt_left_shift"] if is_mac else 0,
@@ -292,9 +292,15 @@ def arith_from(fields: Fields, spec: ChipSpec) -> Arith:
     )
 
 
+def _operand_from(op: ArithOp, fields: Fields, slot: Slot, spec: ChipSpec) -> Local:
+    """An operand; where the signs have no effect, it is unsigned."""
+    operand = tiu.get_local(fields, slot, spec, planes=True)
+    return replace(operand, signed=operand.bf16) if _RULES[op].signs == 0 else operand
+
+
 def _right_from(op: ArithOp, fields: Fields, spec: ChipSpec) -> Local | Const:
     if not fields["opt_opd1_const"]:
-        return tiu.get_local(fields, SECOND, spec, planes=True)
+        return _operand_from(op, fields, SECOND, spec)
     signed = bool(fields[SECOND.sign])
     bits, has_sign = _constant_format(op, tiu.is_bf16(fields), signed)
     return Const(tiu.from_twos(fields[SECOND.address], bits, has_sign), signed)
