@@ -216,7 +216,7 @@ Least of ten runs. Bound: {STARTUP_BOUND} CPU seconds.
 
 ## The programs
 
-The files of the first table, by one estimator for both (`../shared/vendor/cycles.py`, which
+The files of the first table, by one estimator for both (which
 decodes the commands of a file; it is written independently of ours). Cycles are those of
 the TPU until the last command ends, DRAM bytes what its commands read and write.
 
