@@ -108,6 +108,14 @@ def json_changed(data: bytes, rng: random.Random) -> bytes:
     return bytes(out)
 
 
+def digit_changed(data: bytes, rng: random.Random) -> bytes:
+    """One digit of a text is another one, or stands twice."""
+    out = bytearray(data)
+    at = rng.choice([i for i, byte in enumerate(out) if chr(byte).isdigit()])
+    out[at : at + rng.randrange(2)] = rng.choice(b"0123456789").to_bytes(1, "big")
+    return bytes(out)
+
+
 # -- ONNX ---------------------------------------------------------------------------------
 
 STRANGE: dict[type, list[Any]] = {

@@ -94,7 +94,7 @@ KINDS = {
     ),
     "graph": Kind(
         "net.cvi.json",
-        (mutants.json_changed, *mutants.ANY_FORMAT),
+        (mutants.json_changed, *[mutants.digit_changed] * 6, *mutants.ANY_FORMAT),
         (
             "run {mutant} --input image.png",
             "calibrate {mutant} --dataset image.png -o out/result.table",
