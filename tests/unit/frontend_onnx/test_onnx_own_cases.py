@@ -167,6 +167,9 @@ CASES = [
     Case("Upsample", IMAGE, 7, attributes={"scales": [1.0, 1.0, 2.0, 3.0]}),
     Case("Upsample", IMAGE, 9, [floats(1, 1, 1.5, 2)], {"mode": "nearest"}),
     Case("Upsample", IMAGE, 9, [floats(1, 1, 2, 2)], {"mode": "linear"}),
+    # 33 rows and 27 columns in fp32, 32 and 26 in fp64
+    Case("Upsample", (1, 3, 20, 20), 9, [floats(1, 1, 1.65, 1.35)], {"mode": "nearest"}),
+    Case("Resize", (1, 3, 20, 20), 13, [None, floats(1, 1, 1.65, 1.35)], {"mode": "linear"}),
     Case("Resize", IMAGE, 10, [floats(1, 1, 2, 2)], {"mode": "linear"}),
     Case("Resize", IMAGE, 10, [floats(1, 1, 0.5, 0.6)]),
     Case("Resize", IMAGE, 10, [floats(1, 1, 1.7, 1.3)]),

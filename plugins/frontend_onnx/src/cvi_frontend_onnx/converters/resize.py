@@ -123,7 +123,11 @@ def _from_scales(node: Node, x: Value, scales: Sequence[float]) -> _Target:
         node.broken(f"scales {tuple(scales)} do not fit {x.shape}")
     if any(scale != 1 for scale in scales[:2]):
         node.refuse("resizes the batch or the channels")
-    sizes = tuple(int(size * s) for size, s in zip(x.shape[2:], scales[2:], strict=True))
+    # in fp32, as onnxruntime does: 20 * 1.65 is 33 there, but 32.9999995 in fp64
+    sizes = tuple(
+        int(np.float32(size) * np.float32(s))
+        for size, s in zip(x.shape[2:], scales[2:], strict=True)
+    )
     return _Target(sizes, tuple(scales[2:]))
 
 
