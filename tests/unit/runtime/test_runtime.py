@@ -145,7 +145,7 @@ def test_missing_sections_are_named() -> None:
 def test_arguments_must_have_their_type() -> None:
     _refused(program_of(cpu_routine("softmax", {"axis": 1.0})), ModelError, "'axis' as int")
     _refused(program_of(cpu_routine("softmax", {})), ModelError, "the file has nothing")
-    _refused(program_of(cpu_routine("softmax", {"axis": 7})), ModelError, "axis 7")
+    _refused(program_of(cpu_routine("softmax", {"axis": 7})), ModelError, "'axis' is 7")
 
 
 def test_functions_must_fit_their_output() -> None:

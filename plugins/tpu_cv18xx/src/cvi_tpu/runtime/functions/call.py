@@ -119,6 +119,16 @@ class Call:
             )
         return tensor
 
+    def images(self, count: int, size: int) -> None:
+        """Check that the fp32 output holds `count` images of `size` values each: the vendor's
+        functions take the distance of images from the output's shape."""
+        tensor = self.fills(count * size)
+        if tensor.shape[0] != count:
+            raise ModelError(
+                f"the CPU function writes {count} images, the tensor has {tensor.shape[0]}",
+                where=tensor.name,
+            )
+
 
 def _kind_name(kind: type[object]) -> str:
     return _NAMES.get(kind, kind.__name__)

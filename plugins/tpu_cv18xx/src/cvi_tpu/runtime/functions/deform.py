@@ -54,7 +54,7 @@ def deform_im2col(call: Call) -> list[Array]:
     x, offsets, mask = (call.fp32(index) for index in range(3))
     window = _window(call, (call.positive("kernel_h"), call.positive("kernel_w")))
     height, width = window.size(x.shape[2:])
-    call.fills(x.shape[0] * x.shape[1] * prod(window.kernel) * height * width)
+    call.images(x.shape[0], x.shape[1] * prod(window.kernel) * height * width)
     return [_patches(x, offsets, mask, window)]
 
 
@@ -66,7 +66,7 @@ def deform_conv2d(call: Call) -> list[Array]:
     out_channels, _, kh, kw = weight.shape
     window = _window(call, (kh, kw))
     height, width = window.size(x.shape[2:])
-    call.fills(x.shape[0] * out_channels * height * width)
+    call.images(x.shape[0], out_channels * height * width)
     length = x.shape[1] * kh * kw
     if weight.size != out_channels * length or bias.size < out_channels:
         raise ModelError(f"weight {weight.shape} and bias {bias.shape} for image {x.shape}")
@@ -88,7 +88,7 @@ def _patches(x: Array, offsets: Array, mask: Array, window: _Window) -> Array:
     if channels % window.groups:
         raise ModelError(f"argument 'deform_group' {window.groups} of {channels} channels")
     for name, array, need in (("offsets", offsets, 2), ("mask", mask, 1)):
-        if array.size != n * window.groups * points * need:
+        if array.shape[0] != n or array.size != n * window.groups * points * need:
             raise ModelError(f"{name} of {array.shape} for {n} x {window.groups} x {points} points")
     shift = offsets.reshape(n, window.groups, kh, kw, 2, height, width)
     starts = [

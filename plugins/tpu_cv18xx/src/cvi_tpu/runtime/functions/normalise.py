@@ -23,10 +23,7 @@ def softmax(call: Call) -> list[Array]:
     """
     x = call.fp32(0)
     call.fills(x.size)
-    axis = call.argument("axis", int)
-    if not -x.ndim <= axis < x.ndim:
-        raise ModelError(f"softmax along axis {axis} of a tensor with {x.ndim} axes")
-    axis %= x.ndim
+    axis = call.axis()
     rows = x.reshape(prod(x.shape[:axis]), x.shape[axis], -1)
     largest = np.maximum(rows.max(axis=1, keepdims=True), rows[0, 0])
     powers = expf(rows - largest)

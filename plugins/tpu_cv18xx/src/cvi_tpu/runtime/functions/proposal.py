@@ -18,6 +18,9 @@ from cvi_tpu.runtime.functions.suppress import (
 
 SCALES = (8, 16, 32)
 RATIOS = (0.5, 1, 2)
+LARGEST = 1 << 16
+"""Pixels; larger strides and anchors would leave the range of exact fp32 places."""
+
 ANCHORS = len(SCALES) * len(RATIOS)
 
 _ONE = np.float32(1)
@@ -41,6 +44,8 @@ def proposal(call: Call) -> list[Array]:
     )
     if most < 0:
         raise ModelError(f"argument 'rpn_nms_post_top_n' is {most}")
+    if max(stride, base) > LARGEST:
+        raise ModelError(f"arguments 'feat_stride' {stride} and 'anchor_base_size' {base}")
     maps = sorted(call.all_fp32(2), key=lambda m: m.values.shape[1])
     scores, deltas = (m.values for m in maps)
     n, channels, h, w = scores.shape

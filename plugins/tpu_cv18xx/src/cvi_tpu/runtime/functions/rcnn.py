@@ -107,7 +107,7 @@ def roi_pooling(call: Call) -> list[Array]:
     stride = prod(regions.values.shape[1:])
     if regions.values.shape[0] < n or stride < num * 5:
         raise ModelError(f"regions of {regions.values.shape} for {n} images", where=regions.name)
-    call.fills(n * num * channels * prod(bins))
+    call.images(n * num, channels * prod(bins))
     values = np.fmax(image.values, np.float32(0)) + np.float32(0)
     pixels = np.ascontiguousarray(values.transpose(0, 2, 3, 1))
     table = np.concatenate([_regions(regions.values, b, num) for b in range(n)])

@@ -60,7 +60,7 @@ def reduce_mean(call: Call) -> list[Array]:
     for axis in _filling(call, x, axes, dtype):
         total = np.cumsum(x, axis=axis, dtype=x.dtype).take([-1], axis)
         length = x.shape[axis]
-        x = total / np.float32(length) if dtype is DType.FP32 else (total // length)
+        x = total / np.float32(length) if dtype is DType.FP32 else total.astype(np.int64) // length
         x = x.astype(total.dtype)
     return [x.view(dtype.numpy)]
 

@@ -41,7 +41,7 @@ def retinaface_detection(call: Call) -> list[Array]:
     rows = Rows(call)
     for image in range(rows.images):
         found = [
-            _faces([_of_image(m, image) for m in maps[3 * i : 3 * i + 3]], stride, threshold)
+            _faces(maps[3 * i : 3 * i + 3], stride, threshold, image, rows.images)
             for i, stride in enumerate(STRIDES)
         ]
         faces = np.concatenate(found)
@@ -52,26 +52,36 @@ def retinaface_detection(call: Call) -> list[Array]:
     return [rows.values]
 
 
-def _of_image(operand: Operand, image: int) -> Array:
-    if operand.values.shape[0] <= image:
+def _of_image(operand: Operand, image: int, images: int) -> Array:
+    """The values of one image of the output, flat; the inputs may have another number of
+    images, then the vendor's function takes other pieces."""
+    values = operand.values.reshape(-1)
+    start, count = image * operand.values[0].size, values.size // images
+    if start + count > values.size:
         raise ModelError(f"there is no image {image} in it", where=operand.name)
-    values: Array = operand.values[image]
-    return values
+    piece: Array = values[start : start + count]
+    return piece
 
 
-def _faces(maps: list[Array], stride: int, threshold: np.float32) -> Array:
+def _faces(
+    maps: list[Operand], stride: int, threshold: np.float32, image: int, images: int
+) -> Array:
     """Rows of the faces above the threshold, in the order anchor, row, column."""
-    scores, deltas, landmarks = maps
+    scores, deltas, landmarks = (_of_image(m, image, images) for m in maps)
+    scores = scores[len(scores) // 2 :]
     scales = STRIDES[stride]
-    height, width = scores.shape[1:]
+    height, width = maps[0].values.shape[2:]
     cells, anchors = height * width, len(scales)
-    for array, need in ((scores, 2), (deltas, 4), (landmarks, 10)):
-        if array.size < need * anchors * cells or (need == 2 and array.size != 4 * cells):
-            raise ModelError(f"maps {scores.shape}, {deltas.shape}, {landmarks.shape} do not fit")
-    score = scores.reshape(-1)[anchors * cells :].reshape(anchors, cells)
+    for operand, array, need in zip(maps, (scores, deltas, landmarks), (1, 4, 10), strict=True):
+        if array.size < need * anchors * cells:
+            raise ModelError(
+                f"{array.size} values for {anchors} anchors in {height} x {width} cells",
+                where=operand.name,
+            )
+    score = scores[: anchors * cells].reshape(anchors, cells)
     anchor, cell = np.nonzero(~(score <= threshold))
-    box = deltas.reshape(-1)[: 4 * anchors * cells].reshape(anchors, 4, cells)[anchor, :, cell]
-    points = landmarks.reshape(-1)[: 10 * anchors * cells]
+    box = deltas[: 4 * anchors * cells].reshape(anchors, 4, cells)[anchor, :, cell]
+    points = landmarks[: 10 * anchors * cells]
     points = points.reshape(anchors, 5, 2, cells)[anchor, :, :, cell]
     size = np.array([BASE * scale + 1 for scale in scales], np.float32)[anchor]
     corner = np.array([8 - (BASE * scale - 1) / 2 for scale in scales], np.float32)[anchor]

@@ -14,7 +14,7 @@ from cvi_tpu.libm import expf
 from cvi_tpu.runtime.functions.call import Call, Operand
 from cvi_tpu.runtime.functions.registry import cpu_function
 from cvi_tpu.runtime.functions.sorting import largest_descending, sorted_descending
-from cvi_tpu.runtime.functions.suppress import Rows
+from cvi_tpu.runtime.functions.suppress import Rows, larger, smaller
 
 _Choice = Callable[[Array, Array], Array]
 _BLOCK = 64
@@ -174,26 +174,14 @@ def _overlapping(kept: Array, box: Array, overlap: np.float32) -> Array:
     """Whether intersection * (1 + overlap) is above overlap * (sum of areas); boxes that
     touch may count, those apart do not. Fields of `_with_sizes`."""
     numbers = not (np.isnan(box).any() or np.isnan(kept).any())
-    larger: _Choice = np.maximum if numbers else _larger
-    smaller: _Choice = np.minimum if numbers else _smaller
-    width = smaller(box[2], kept[2]) - larger(box[0], kept[0])
-    height = smaller(box[3], kept[3]) - larger(box[1], kept[1])
+    high: _Choice = np.maximum if numbers else larger  # numpy's are quicker, but keep NaN
+    low: _Choice = np.minimum if numbers else smaller
+    width = low(box[2], kept[2]) - high(box[0], kept[0])
+    height = low(box[3], kept[3]) - high(box[1], kept[1])
     both = width * height * (overlap + np.float32(1))
     little = both <= (box[4] + kept[4]) * overlap
     found: Array = ~(little | (width < 0) | (height < 0))
     return found
-
-
-def _larger(a: Array, b: Array) -> Array:
-    """The C++ library's max, where the first one wins against NaN."""
-    chosen: Array = np.where(a < b, b, a)
-    return chosen
-
-
-def _smaller(a: Array, b: Array) -> Array:
-    """The C++ library's min, where the first one wins against NaN."""
-    chosen: Array = np.where(b < a, b, a)
-    return chosen
 
 
 def _strongest(found: list[_Found], keep: int) -> list[_Found]:

@@ -42,12 +42,24 @@ def suppress_in_order(
 def overlap_with_margin(one: Array, others: Array) -> Array:
     """Overlap of corner boxes (x1, y1, x2, y2, area, …): areas count the last pixel (+ 1),
     the intersection does not (vendor's fault); -1 where boxes do not meet."""
-    width = np.minimum(one[2], others[2]) - np.maximum(one[0], others[0])
-    height = np.minimum(one[3], others[3]) - np.maximum(one[1], others[1])
+    width = smaller(one[2], others[2]) - larger(one[0], others[0])
+    height = smaller(one[3], others[3]) - larger(one[1], others[1])
     meet = (width > 0) & (height > 0)
     both = width * height
     ratios: Array = np.where(meet, both / (others[4] + one[4] - both), np.float32(-1))
     return ratios
+
+
+def larger(a: Array, b: Array) -> Array:
+    """The C++ library's max: the first one when either is NaN."""
+    chosen: Array = np.where(a < b, b, a)
+    return chosen
+
+
+def smaller(a: Array, b: Array) -> Array:
+    """The C++ library's min: the first one when either is NaN."""
+    chosen: Array = np.where(b < a, b, a)
+    return chosen
 
 
 def with_areas(boxes: Array) -> Array:

@@ -183,7 +183,9 @@ def _overlap(one: Array, others: Array) -> Array:
 
 def _common(centre: Array, size: Array, centres: Array, sizes: Array) -> Array:
     two = np.float32(2)
-    low = np.maximum(centre - size / two, centres - sizes / two)
-    high = np.minimum(centre + size / two, centres + sizes / two)
+    left, lefts = centre - size / two, centres - sizes / two
+    right, rights = centre + size / two, centres + sizes / two
+    low = np.where(left > lefts, left, lefts)  # so, not as numpy's maximum, with NaN
+    high = np.where(right < rights, right, rights)
     common: Array = high - low
     return common
