@@ -415,7 +415,7 @@ def matrix(
     draw: Draw, spec: ChipSpec, rows: int, columns: int, c: int, w: int, lane: int, **kind: bool
 ) -> Matrix:
     bf16 = kind["bf16"]
-    strides = matrix_strides(c, w, bf16, spec)
+    strides = matrix_strides(c, w, bf16, spec, lane)
     in_lane = groups(lane * spec.lane_bytes, c, spec)
     size = (rows - 1) * strides[0] + in_lane * strides[1]
     address = place(draw, spec, lane, min(4 * size, spec.lane_bytes), 16)
@@ -442,7 +442,7 @@ def matmuls(draw: Draw, spec: ChipSpec) -> MatMul:
     signed = any_signed and not (relu and not bf16 and draw(st.booleans()))
     result = matrix(draw, spec, rows, rc * rw, rc, rw, lane, signed=signed, bf16=bf16)
     has_bias = not stores and draw(st.booleans())
-    bias_room = 4 * matrix_strides(rc, rw, bf16, spec)[0] * 2
+    bias_room = 4 * matrix_strides(rc, rw, bf16, spec, lane)[0] * 2
     return MatMul(
         result=result,
         left=matrix(draw, spec, rows, depth, lc, lw, lane, signed=left_signed, bf16=bf16),

@@ -285,6 +285,22 @@ def pool_in_lane(r: Random) -> Pool:
     return replace(op, input=source, result=result)
 
 
+def matmul_in_lane(r: Random) -> MatMul:
+    op, lane = matmul(r), r.number(1, r.spec.lanes - 1)
+    start = lane * r.spec.lane_bytes
+
+    def moved(matrix: Matrix) -> Matrix:
+        group = matrix.strides[1]
+        row = group * ceil_div(lane + matrix.c, r.spec.lanes)
+        return replace(matrix, address=matrix.address + start, strides=(row, group))
+
+    assert isinstance(op.right, Matrix)
+    bias = None if op.bias is None else op.bias + start
+    return replace(
+        op, result=moved(op.result), left=moved(op.left), right=moved(op.right), bias=bias
+    )
+
+
 def matmul_constant(r: Random) -> MatMul:
     op = matmul(r)
     signed = r.flag()
@@ -312,6 +328,7 @@ KINDS: dict[str, Callable[[Random], Instruction]] = {
     "matmul_partial": matmul_partial,
     "conv_in_lanes": conv_in_lanes,
     "pool_in_lane": pool_in_lane,
+    "matmul_in_lane": matmul_in_lane,
 }
 
 LATER_KINDS: dict[str, Callable[[Random], Instruction]] = {

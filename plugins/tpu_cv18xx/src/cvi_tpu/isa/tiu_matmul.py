@@ -17,6 +17,7 @@ from cvi_tpu.isa.geometry import (
     check_matrix,
     check_start,
     groups,
+    lane_of,
 )
 from cvi_tpu.isa.instructions import Const, MatMul
 from cvi_tpu.isa.operands import Matrix, align, ceil_div
@@ -26,10 +27,14 @@ if TYPE_CHECKING:
     from cvi_tpu.chip import ChipSpec
 
 
-def matrix_strides(c: int, w: int, bf16: bool, spec: ChipSpec) -> tuple[int, int]:
-    """Row and piece-group strides of an aligned matrix in bytes (FACTS_TPU 2.2)."""
+def matrix_strides(c: int, w: int, bf16: bool, spec: ChipSpec, lane: int = 0) -> tuple[int, int]:
+    """Row and piece-group strides of an aligned matrix in bytes (FACTS_TPU 2.2).
+
+    lane: where the matrix starts; a row covers all groups that the busiest lane holds
+    (measured).
+    """
     group = align(w * (2 if bf16 else 1), spec.eu_bytes)
-    return group * ceil_div(c, spec.lanes), group
+    return group * ceil_div(lane + c, spec.lanes), group
 
 
 def bias_bytes(matmul: MatMul, spec: ChipSpec) -> int:
@@ -37,7 +42,8 @@ def bias_bytes(matmul: MatMul, spec: ChipSpec) -> int:
     if matmul.bias is None:
         return 0
     result = matmul.result
-    row, group = matrix_strides(result.c, result.w, result.bf16, spec)
+    lane = lane_of(matmul.bias, spec)
+    row, group = matrix_strides(result.c, result.w, result.bf16, spec, lane)
     planes = 2 if matmul.multiplier is None else 4
     in_lane = groups(matmul.bias, result.c, spec)
     return (planes - 1) * row + (in_lane - 1) * group + result.w * result.element_bytes
@@ -74,7 +80,8 @@ def _check_operand(what: str, matrix: Matrix, matmul: MatMul, spec: ChipSpec) ->
     require(fits, "{} has more rows or pieces than the engine's {}", what, most)
     check_aligned(what, matrix.address, spec)
     check_lane(what, matrix.address, matmul.result.address, spec)
-    want = matrix_strides(matrix.c, matrix.w, matrix.bf16, spec)
+    lane = lane_of(matrix.address, spec)
+    want = matrix_strides(matrix.c, matrix.w, matrix.bf16, spec, lane)
     require(matrix.strides == want, "{} must have the aligned strides {}", what, want)
     require(matrix.bf16 == matmul.result.bf16, "the matrices mix BF16 and integers")
 
@@ -216,9 +223,10 @@ def _matrix_from(
     require(fields[slot.short] == tiu.COMPUTED_STRIDES, "a matrix with its own strides")
     bf16 = tiu.is_bf16(fields)
     columns = c * w if last_width is None else w * (c - 1) + last_width
-    strides = matrix_strides(c, w, bf16, spec)
+    address = tiu.get_address(fields, slot)
+    strides = matrix_strides(c, w, bf16, spec, lane_of(address, spec))
     signed = bf16 or bool(fields[slot.sign])
-    return Matrix(tiu.get_address(fields, slot), rows, columns, c, w, strides, signed, bf16)
+    return Matrix(address, rows, columns, c, w, strides, signed, bf16)
 
 
 def _right_from(fields: Fields, result: Matrix, depth: int, spec: ChipSpec) -> Matrix | Const:
@@ -229,5 +237,5 @@ def _right_from(fields: Fields, result: Matrix, depth: int, spec: ChipSpec) -> M
         return Const(value, signed or bf16)
     address = tiu.get_address(fields, SECOND)
     columns = result.c * result.w
-    strides = matrix_strides(result.c, result.w, bf16, spec)
+    strides = matrix_strides(result.c, result.w, bf16, spec, lane_of(address, spec))
     return Matrix(address, depth, columns, result.c, result.w, strides, signed or bf16, bf16)

@@ -128,7 +128,7 @@ def _depth_order(op: MatMul) -> Iterator[int]:
 def _matmul_bias(memory: LocalMemory, op: MatMul, address: int) -> Float32:
     c, w = op.result.c, op.result.w
     group = align(w * _SIZE, memory.unit)
-    row = group * ceil_div(c, memory.lanes)
+    row = group * ceil_div(address // memory.lane_bytes + c, memory.lanes)
     tensor = Local(address, (1, c, 1, w), (row, group, w * _SIZE, _SIZE), bf16=True)
     return _read_fp32(memory, tensor, row)
 

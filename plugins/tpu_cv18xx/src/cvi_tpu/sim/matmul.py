@@ -68,8 +68,8 @@ def _bias(memory: LocalMemory, op: MatMul) -> Array:
     """The bias int32 (1, c, 1, w): 32 bits in four planes with a multiplier, else 16."""
     c, w = op.result.c, op.result.w
     group = align(w, memory.unit)
-    plane = group * ceil_div(c, memory.lanes)
     assert op.bias is not None
+    plane = group * ceil_div(op.bias // memory.lane_bytes + c, memory.lanes)
     tensor = Local(op.bias, (1, c, 1, w), (plane, group, w, 1), op.bias_signed, plane=plane)
     if op.multiplier is not None:
         return memory.words(tensor, plane)
