@@ -38,7 +38,7 @@ def test_vendor_moves_as_the_op_says(kind: str, lane_bytes: int | None, spec: Ch
 
     thorough = 9 if lane_bytes is None else 3
 
-    @settings(QUIET, max_examples=thorough if spec is CV183X else 2)
+    @settings(QUIET, max_examples=thorough if spec is CV183X else 1)
     @given(cases, st.integers(0, 999))
     def run(drawn: list, seed: int) -> None:  # type: ignore[type-arg]
         graph, feeds = side_by_side(drawn, seed)
@@ -50,7 +50,7 @@ def test_vendor_moves_as_the_op_says(kind: str, lane_bytes: int | None, spec: Ch
 @each_chip
 @pytest.mark.parametrize("kind", MOVEMENT)
 def test_simulator_moves_as_the_op_says(kind: str, spec: ChipSpec) -> None:
-    @settings(QUIET, max_examples=25 if spec is CV183X else 8)
+    @settings(QUIET, max_examples=25 if spec is CV183X else 5)
     @given(MOVEMENT[kind], st.sampled_from([None, 2048]), st.integers(0, 999))
     def run(drawn, lane_bytes, seed) -> None:  # type: ignore[no-untyped-def]
         graph, feeds = side_by_side([drawn], seed)
