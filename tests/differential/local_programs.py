@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 
 from cvi_chip_cv183x.spec import CV183X
-from cvi_runner_vendor import libraries
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.isa.instructions import Copy, Instruction
 from cvi_tpu.isa.operands import Dram, Local, Shape4, dense
@@ -29,11 +27,6 @@ from cvi_tpu.model import (
     write,
 )
 from cvi_tpu.model import Program as FileProgram
-
-needs_vendor = pytest.mark.skipif(
-    bool(libraries.missing(libraries.library_folder())),
-    reason="the vendor's libraries are not installed (CVI_VENDOR_LIB)",
-)
 
 LANES = CV183X.lanes
 Bytes = npt.NDArray[np.int8]

@@ -8,23 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from cvi.execute import evaluate
 from cvi.ir import Array, Graph
 from cvi_chip_cv183x.spec import CV183X
-from cvi_runner_vendor import libraries
 from cvi_runner_vendor.runner import VendorRunner
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.codegen.compile import Compiled, compile_with_report
 from cvi_tpu.isa.hazards import find_races
 from cvi_tpu.model import read
 from cvi_tpu.runtime import Runtime
-
-needs_vendor = pytest.mark.skipif(
-    bool(libraries.missing(libraries.library_folder())),
-    reason="the vendor's libraries are not installed (CVI_VENDOR_LIB)",
-)
 
 
 def on_vendor(

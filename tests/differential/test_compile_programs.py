@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from compile_cases import random_network
-from program_runs import check_program, needs_vendor, on_vendor
+from program_runs import check_program, on_vendor
 
 from cvi.execute import evaluate
 from cvi.ir import DType, Graph, Input, TensorType
 from cvi_chip_cv183x.spec import CV183X
 from cvi_tpu.codegen.compile import compile_with_report
 from cvi_tpu.quantized.ops import CpuSoftmax, Dequantize
+from vendor_here import needs_vendor
 
 
 @pytest.mark.parametrize("keep_tensors", [False, True])

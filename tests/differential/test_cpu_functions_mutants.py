@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from local_programs import needs_vendor, save
+from local_programs import save
 
 from cpu_cases import INPUT, Case, model_of
 from cpu_mutants import mutant
@@ -17,6 +17,7 @@ from cvi_chip_cv183x.spec import CV183X
 from cvi_runner_vendor.runner import VendorRunner
 from cvi_tpu.model import write
 from cvi_tpu.runtime import Runtime
+from vendor_here import needs_vendor
 
 pytestmark = [pytest.mark.vendor, needs_vendor]
 

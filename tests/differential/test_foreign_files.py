@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from program_runs import needs_vendor
 
 from cvi.ir import Array
 from cvi_runner_vendor.runner import VendorRunner
 from cvi_tpu.model import CviModelFile, read_file
 from cvi_tpu.runtime import Runtime
+from vendor_here import needs_vendor
 
 pytestmark = [pytest.mark.vendor, needs_vendor]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from program_runs import check_program, needs_vendor
+from program_runs import check_program
 
 from cvi.execute import evaluate
 from cvi.ir import Array, DType, Graph, Input, TensorType
@@ -20,6 +20,7 @@ from cvi_tpu.model import read
 from cvi_tpu.quantized import ops as q
 from cvi_tpu.runtime import Runtime
 from cvi_tpu.sim.schedule import Schedule
+from vendor_here import needs_vendor
 
 SEEDS = range(24)
 LANE_BYTES = [None, 8192, 2048]

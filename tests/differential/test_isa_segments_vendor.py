@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +13,10 @@ from cvi_tpu.isa.instructions import Arith, ArithOp, Copy, Engine, Instruction
 from cvi_tpu.isa.operands import Dram, Local, dense
 from cvi_tpu.isa.program import Program
 from cvi_tpu.isa.stream import cmdbuf
+from vendor_here import needs_vendor
 
 SHAPE = (1, 1, 1, 64)
-pytestmark = [
-    pytest.mark.vendor,
-    pytest.mark.skipif("CVI_VENDOR_LIB" not in os.environ, reason="no vendor libraries"),
-]
+pytestmark = [pytest.mark.vendor, needs_vendor]
 
 
 def near(offset: int) -> Local:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from kernel_cases import Case, case_graph
-from program_runs import check_program, needs_vendor
+from program_runs import check_program
 
 from cvi_tpu.quantized import ops as q
+from vendor_here import needs_vendor
 
 TABLE = {"table": np.arange(-128, 128).astype(np.int8)}
 

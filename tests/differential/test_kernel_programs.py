@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from kernel_cases import KERNELS, Case, case_graph
-from program_runs import needs_vendor, on_vendor
+from program_runs import on_vendor
 
 from chips import each_chip
 from cvi.execute import evaluate
@@ -26,6 +26,7 @@ from cvi_tpu.isa.hazards import find_races
 from cvi_tpu.model import read
 from cvi_tpu.runtime import Runtime
 from cvi_tpu.sim.schedule import Schedule
+from vendor_here import needs_vendor
 
 BATCH, EXAMPLES, FEWER = 20, 5, 1
 

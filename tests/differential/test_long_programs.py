@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from benchmarks.verify import routines
-from local_programs import Bytes, local_program, needs_vendor, random_memory, save
+from local_programs import Bytes, local_program, random_memory, save
 
 from cvi_chip_cv183x.spec import CV183X
 from cvi_runner_vendor.runner import VendorRunner
@@ -25,6 +25,7 @@ from cvi_tpu.isa.stream import segments
 from cvi_tpu.model import read
 from cvi_tpu.runtime import Runtime
 from cvi_tpu.sim.schedule import Schedule
+from vendor_here import needs_vendor
 
 SLOTS = 48
 """Places of local memory that the commands share, so that most of them depend on others."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from movement_cases import MOVEMENT, side_by_side
-from program_runs import check_program, needs_vendor
+from program_runs import check_program
 
 from chips import each_chip
 from cvi.ir import DType, Op, TensorType
@@ -15,6 +15,7 @@ from cvi_chip_cv183x.spec import CV183X
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.codegen.compile import compile_with_report
 from cvi_tpu.cost import schedule
+from vendor_here import needs_vendor
 
 BATCH = 12
 """Cases that share a program, because starting the vendor's runtime takes a while."""

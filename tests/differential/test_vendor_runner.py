@@ -12,7 +12,6 @@ import pytest
 from local_programs import (
     LANES,
     local_program,
-    needs_vendor,
     random_memory,
     save,
     single_routine_file,
@@ -29,6 +28,7 @@ from cvi_tpu.isa.program import Program
 from cvi_tpu.isa.stream import cmdbuf
 from cvi_tpu.model import CviModelFile, Element, QuantInfo, read, read_file, write
 from cvi_tpu.runtime import Runtime
+from vendor_here import needs_vendor
 
 pytestmark = [pytest.mark.vendor, needs_vendor]
 

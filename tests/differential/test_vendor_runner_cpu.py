@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from local_programs import needs_vendor, save
+from local_programs import save
 
 from cvi.ir.types import Array
 from cvi_chip_cv183x.spec import CV183X
@@ -28,6 +28,7 @@ from cvi_tpu.model import (
 )
 from cvi_tpu.model.arguments import Value
 from cvi_tpu.runtime import Runtime
+from vendor_here import needs_vendor
 
 pytestmark = [pytest.mark.vendor, needs_vendor]
 

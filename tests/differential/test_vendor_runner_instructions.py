@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from local_programs import local_program, needs_vendor, save
+from local_programs import local_program, save
 from random_instructions import kinds, legal, memory_with_records
 
 from chips import CHIPS
@@ -16,6 +16,7 @@ from cvi_tpu.chip import ChipSpec
 from cvi_tpu.model import read
 from cvi_tpu.runtime import Runtime
 from cvi_tpu.sim import Schedule
+from vendor_here import needs_vendor
 
 pytestmark = [pytest.mark.vendor, needs_vendor]
 

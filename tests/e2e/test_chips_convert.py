@@ -14,12 +14,10 @@ import cvi
 from chips import LATER
 from cvi.errors import InputError, UnsupportedError
 from cvi.preprocess.dataset import samples
-from cvi_runner_vendor import libraries
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.model import SectionKind, read_file
 from cvi_tpu.runtime import Runtime
-
-VENDOR = not libraries.missing(libraries.library_folder())
+from vendor_here import VENDOR, needs_vendor
 
 NETWORKS = ["digits", "mobilenet_v1_0.25_128", "resnet20_cifar10"]
 
@@ -66,7 +64,7 @@ def convert_part(network: ZooModel, folder: Path, chip: str, **options: str) -> 
     )
 
 
-@pytest.mark.skipif(not VENDOR, reason="the vendor's libraries are not installed")
+@needs_vendor
 @pytest.mark.vendor
 @pytest.mark.parametrize("name", BEFORE_SOFTMAX)
 def test_part_before_softmax_is_computed_to_the_byte(name: str, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 
 from cvi.cli import main
+from vendor_here import needs_vendor
 
 
 @pytest.fixture
@@ -79,10 +79,9 @@ def test_three_steps_and_run(
     assert cvi("model", "dump", "m.cvimodel") == 0
 
 
+@needs_vendor
 @pytest.mark.vendor
 def test_vendor_runtime_computes_the_same_bytes(mnist: Path, shared: Path, here: Path) -> None:
-    if not os.environ.get("CVI_VENDOR_LIB"):
-        pytest.skip("CVI_VENDOR_LIB is not set")
     data, image = shared / "images" / "imagenet_train100", shared / "images" / "samples" / "cat.jpg"
     pixels = ("--preset", "zero-one")
     code = cvi(

@@ -8,9 +8,7 @@ import pytest
 from benchmarks.verify import verify
 from benchmarks.zoo import ZOO, Origin, ZooModel
 
-from cvi_runner_vendor import libraries
-
-VENDOR = not libraries.missing(libraries.library_folder())
+from vendor_here import VENDOR
 
 
 def _cases() -> list[object]:
