@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from cvi.cli import main
+from processes import interruptible
 from vendor_here import needs_vendor
 
 
@@ -33,6 +34,7 @@ def cvi(*words: object) -> int:
 def process(*words: object, **options: object) -> subprocess.Popen[str]:
     code = "import sys; from cvi.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", code, *map(str, words)]
+    options = {"preexec_fn": interruptible, **options}
     return subprocess.Popen(command, text=True, **options)  # type: ignore[call-overload, no-any-return]
 
 

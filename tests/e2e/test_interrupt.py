@@ -15,6 +15,7 @@ import pytest
 
 from cvi.cli import main
 from cvi.flow.progress import Silent
+from processes import interruptible
 
 DIGITS = Path(__file__).resolve().parents[2] / "examples" / "digits"
 OPTIONS = ["--chip", "cv183x", "--gray", "--input-scale", str(1 / 255)]
@@ -36,6 +37,7 @@ def started(words: list[str], temporary: Path) -> subprocess.Popen[str]:
         stdout=subprocess.DEVNULL,
         text=True,
         env={**os.environ, "TMPDIR": str(temporary)},
+        preexec_fn=interruptible,
     )
 
 
@@ -111,6 +113,7 @@ sys.exit(main())
     done = subprocess.run(
         [sys.executable, "-c", code, *convert_words(target, "--no-verify")],
         env={**os.environ, "TMPDIR": str(temporary)},
+        preexec_fn=interruptible,
         capture_output=True,
         text=True,
         timeout=300,

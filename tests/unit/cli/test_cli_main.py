@@ -142,6 +142,20 @@ def test_interrupt(action: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "interrupted\n"
 
 
+def test_a_signal_that_an_import_turned_into_its_own_error(
+    action: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def importing(count: int) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except SystemExit:
+            raise ImportError("initialization failed") from None
+
+    action(importing)
+    assert main(["act"]) == 128 + signal.SIGTERM
+    assert capsys.readouterr().err == "interrupted\n"
+
+
 def test_system_error_names_the_file(action: Any, capsys: pytest.CaptureFixture[str]) -> None:
     action(raising(OSError(errno.EACCES, "Permission denied", "/secret")))
     assert main(["act"]) == 1

@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from types import FrameType
+from typing import Any
 
 from cvi.errors import CviError
 from cvi.hookspecs import Command
@@ -19,7 +20,6 @@ from cvi.hookspecs import Command
 EXIT_INTERRUPTED = 130
 EXIT_PIPE = 141
 EXIT_INTERNAL = 70
-_TERMINATED = 128 + signal.SIGTERM
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,8 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from cvi.cli.words import normalised
 
     words, debug = normalised(sys.argv[1:] if argv is None else argv)
+    stop = _Stop()
     try:
-        with _terminable(), _warnings_as_lines():
+        with stop, _warnings_as_lines():
             code = _dispatch(words)
             sys.stdout.flush()
             return code
@@ -42,21 +43,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _drop_stdout()
         return EXIT_PIPE
-    except CviError as error:
+    except Exception as error:
+        if stop.signal:  # it struck where only another exception could get out
+            _fail(debug, "interrupted")
+            return 128 + stop.signal
+        return _report(debug, error)
+
+
+def _report(debug: bool, error: Exception) -> int:
+    """The message and the exit code of an error."""
+    if isinstance(error, CviError):
         _fail(debug, "error", error.why, where=error.where, fix=error.fix, items=_items(error))
         return error.exit_code
-    except OSError as error:
+    if isinstance(error, OSError):
         where = str(error.filename or "")
         _fail(debug, "error", error.strerror or str(error), where=where, fix="check the path")
         return 1
-    except MemoryError:
+    if isinstance(error, MemoryError):
         _fail(debug, "error", "not enough memory", fix="use fewer images, or a smaller model")
         return 1
-    except Exception as error:
-        what = f"{type(error).__name__}: {error}"
-        fix = "this is a bug of cvi: please report it with the output of --debug"
-        _fail(debug, "internal error", what, fix=fix)
-        return EXIT_INTERNAL
+    what = f"{type(error).__name__}: {error}"
+    fix = "this is a bug of cvi: please report it with the output of --debug"
+    _fail(debug, "internal error", what, fix=fix)
+    return EXIT_INTERNAL
 
 
 def _dispatch(words: Sequence[str]) -> int:
@@ -149,22 +158,34 @@ def _fail(
         report(kind, why, where=where, fix=fix, items=items)
 
 
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM unwinds like an exception, so that temporary files are removed."""
+class _Stop:
+    """SIGINT and SIGTERM unwind like exceptions, so that temporary files are removed.
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(_TERMINATED)
+    signal: the one that came, 0 for none. It is remembered because a library that is just
+    being imported may turn the exception into one of its own. A signal that the process
+    was started to ignore stays ignored.
+    """
 
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not in the main thread: the host program owns the signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    def __init__(self) -> None:
+        self.signal = 0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                # not in the main thread: the host program owns the signals
+                with contextlib.suppress(ValueError):
+                    self._before[number] = signal.signal(number, self._strike)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _strike(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + number)
 
 
 @contextlib.contextmanager
