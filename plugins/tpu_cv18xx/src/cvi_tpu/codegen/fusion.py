@@ -144,8 +144,8 @@ def _needs(nodes: Sequence[Node], image: Range, part: int, count: int) -> Needs 
         node = nodes[index]
         _, channels, height, width = node.op.output
         rows = list(demanded.get(index, ()))
-        own = Range(height * part // count, 0)
-        own = Range(own.start, height * (part + 1) // count - own.start)
+        start, stop = height * part // count, height * (part + 1) // count
+        own = Range(start, stop - start)
         keeps = node.stored and own.size > 0
         if keeps:
             rows.append(own)
