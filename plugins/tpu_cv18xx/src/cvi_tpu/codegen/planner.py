@@ -163,6 +163,11 @@ class TiledOp(ABC):
 
     # -- what follows from it -------------------------------------------------
 
+    def rounds(self, box: Box) -> int:
+        """Passes over the lanes and execution units that a result needs (FACTS_COST 1)."""
+        n, c, h, w = box.shape
+        return n * ceil_div(c, self.spec.lanes) * ceil_div(h * w, self.spec.eu_bytes)
+
     def local(self, address: int, shape: Shape4) -> Local:
         """An activation tile in default layout."""
         return Local(address, shape, local_strides(shape, self.spec.lanes))

@@ -73,11 +73,6 @@ class _Windowed(TiledOp):
         target = Local(0, (1, count, 1, RECORD), (groups * RECORD, RECORD, RECORD, 1))
         return Load("@records", channels, source, target, "c")
 
-    def rounds(self, box: Box) -> int:
-        """Passes over the lanes and execution units that a result needs (FACTS_COST 1)."""
-        n, c, h, w = box.shape
-        return n * ceil_div(c, self.spec.lanes) * ceil_div(h * w, self.spec.eu_bytes)
-
 
 class TiledConv(_Windowed):
     """A convolution within one group of channels or without groups.

@@ -12,7 +12,7 @@ from cvi_tpu.codegen.context import Context, View, as_bytes, lowers
 from cvi_tpu.codegen.planner import Load, Part, Tile, TiledOp, run, tile_bytes, tiles
 from cvi_tpu.codegen.tiling import Box, Range
 from cvi_tpu.isa.instructions import Arith, ArithOp, Const, Lut, Tiu
-from cvi_tpu.isa.operands import Dram, Local, Shape4, ceil_div
+from cvi_tpu.isa.operands import Dram, Local, Shape4
 from cvi_tpu.quantized.ops import (
     Int8Add,
     Int8Clip,
@@ -78,8 +78,7 @@ class TiledEltwise(TiledOp):
         raise NotImplementedError
 
     def cycles(self, tile: Tile) -> float:
-        n, c, h, w = tile.box.shape
-        rounds = n * ceil_div(c, self.spec.lanes) * ceil_div(h * w, self.spec.eu_bytes)
+        rounds = self.rounds(tile.box)
         return 40 + rounds * 8.0 * max(1, len(self.sources))
 
 
@@ -194,8 +193,7 @@ class TiledLut(TiledEltwise):
         return [Lut(result=result, input=operands[0], table=at["@table"], layer=self.layer)]
 
     def cycles(self, tile: Tile) -> float:
-        n, c, h, w = tile.box.shape
-        rounds = n * ceil_div(c, self.spec.lanes) * ceil_div(h * w, self.spec.eu_bytes)
+        rounds = self.rounds(tile.box)
         return 38 + rounds * 19.0
 
 

@@ -12,7 +12,7 @@ from cvi_tpu.codegen.kernels.window import Sliding, reach, window_appetite, wind
 from cvi_tpu.codegen.planner import Part, Tile, TiledOp, run, tiles
 from cvi_tpu.codegen.tiling import Box, Range
 from cvi_tpu.isa.instructions import Arith, ArithOp, Pool, PoolOp, Tiu
-from cvi_tpu.isa.operands import Local, ceil_div
+from cvi_tpu.isa.operands import Local
 from cvi_tpu.quantized.ops import Int8MaxPool2d
 
 LOWEST = -128
@@ -55,8 +55,7 @@ class TiledMaxPool(TiledOp):
         return [Pool(op=PoolOp.MAX, result=result, input=source, window=window, layer=self.layer)]
 
     def cycles(self, tile: Tile) -> float:
-        n, c, h, w = tile.box.shape
-        rounds = n * ceil_div(c, self.spec.lanes) * ceil_div(h * w, self.spec.eu_bytes)
+        rounds = self.rounds(tile.box)
         kh, kw = self.sliding.kernel
         return 12 + rounds * (kh * kw * self.sliding.stride[1] + 2)
 
@@ -117,8 +116,7 @@ class TiledUpsample(TiledOp):
         ]
 
     def cycles(self, tile: Tile) -> float:
-        n, c, h, w = self.parts(tile)[0].box.shape
-        rounds = n * ceil_div(c, self.spec.lanes) * ceil_div(h * w, self.spec.eu_bytes)
+        rounds = self.rounds(self.parts(tile)[0].box)
         return self.factors[0] * self.factors[1] * (38 + rounds * 3)
 
 
