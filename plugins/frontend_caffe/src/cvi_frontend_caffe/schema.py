@@ -54,6 +54,12 @@ def classes() -> Mapping[str, Any]:
     }
 
 
+def is_repeated(field: Any) -> bool:
+    """Whether a field of a message class is a list; protobuf has changed how it says so."""
+    told = getattr(field, "is_repeated", None)
+    return bool(told) if told is not None else field.label == _LABELS["repeated"]
+
+
 def file_descriptor(text: str) -> FileDescriptorProto:
     """The descriptor of a `.proto` file, as protoc gives it."""
     from google.protobuf import descriptor_pb2

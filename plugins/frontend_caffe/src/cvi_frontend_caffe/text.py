@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from cvi.errors import ModelError
+from cvi_frontend_caffe.schema import is_repeated
 from cvi_frontend_caffe.tokens import Token, Tokens
 
 _DEPTH = 32
@@ -91,7 +92,7 @@ class _Reader:
             self._file.unknown.append(Unknown(full, name.line, self._entry))
             self._skip_value(name, colon, depth)
         elif self._tokens.skip("["):
-            if known.is_repeated:
+            if is_repeated(known):
                 self._list(into, known, name, full, depth)
             else:
                 _broken(name, f"{full} takes one value, not a list")
@@ -105,7 +106,7 @@ class _Reader:
                 _broken(self._tokens.next, f"the list {full} is not closed")
 
     def _value(self, into: Any, known: Any, name: Token, full: str, depth: int) -> None:
-        if not known.is_repeated and into.HasField(known.name):
+        if not is_repeated(known) and into.HasField(known.name):
             _broken(name, f"{full} is given twice")
         if known.message_type is not None:
             opening = self._tokens.skip(*_PAIRS)
@@ -119,13 +120,13 @@ class _Reader:
         value = self._scalar(known, full)
         if value is None:
             return
-        if known.is_repeated:
+        if is_repeated(known):
             getattr(into, known.name).append(value)
         else:
             setattr(into, known.name, value)
 
     def _begin_entry(self, known: Any, name: Token) -> None:
-        if known.is_repeated:
+        if is_repeated(known):
             lines = self._file.lines.setdefault(known.name, [])
             self._entry = len(lines)
             lines.append(name.line)
@@ -203,7 +204,7 @@ class _Reader:
 def _inner(into: Any, known: Any) -> Any:
     """The message in a field, new or made present."""
     inner = getattr(into, known.name)
-    if known.is_repeated:
+    if is_repeated(known):
         return inner.add()
     inner.SetInParent()
     return inner
