@@ -17,6 +17,8 @@ from cvi.passes.batchnorm_to_scale import BatchNormToScale
 from cvi.passes.clip_to_relu import ClipToRelu
 from cvi.passes.dead_code import RemoveDeadCode
 from cvi.passes.edit import Alias, Constant, Edit, Replacement
+from cvi.passes.expand_lrn import ExpandLrn
+from cvi.passes.expand_normalize import ExpandNormalize
 from cvi.passes.fold_bias import FoldBias
 from cvi.passes.fold_constants import FoldConstants
 from cvi.passes.fold_scales import FoldScales
@@ -44,6 +46,8 @@ SIMPLIFY: tuple[Pass, ...] = (
     RemoveDeadCode(),
     FoldConstants(),
     RemoveIdentities(),
+    ExpandLrn(),
+    ExpandNormalize(),
     BatchNormToScale(),
     FuseActivations(),
     MatMulToFullyConnected(),

@@ -35,13 +35,24 @@ _SAME_NAME = (
 @exports(*_SAME_NAME)
 def same_name(writer: Writer, op: Op) -> None:
     """Binary in both; sums and products of many operands are written as chains."""
-    first, *others = op.inputs
+    first, *others = _weighted(writer, op)
     if op.kind not in ("Add", "Mul") or len(others) < 2:
-        writer.last(op.kind, op.inputs, op)
+        writer.last(op.kind, [first, *others], op)
         return
     for i, other in enumerate(others[:-1]):
         first = writer.node(op.kind, [first, other], f"~{op.name}~{i}")
     writer.last(op.kind, [first, others[-1]], op)
+
+
+def _weighted(writer: Writer, op: Op) -> list[str]:
+    """The operands, those of a weighted sum times their coefficients."""
+    if not isinstance(op, ops.Add) or not op.coefficients:
+        return list(op.inputs)
+    terms = []
+    for i, (x, factor) in enumerate(zip(op.inputs, op.coefficients, strict=True)):
+        scalar = writer.scalar(op, f"coefficient{i}", factor)
+        terms.append(writer.node("Mul", [x, scalar], f"~{op.name}~term{i}"))
+    return terms
 
 
 # -- activations --------------------------------------------------------------
@@ -86,7 +97,13 @@ def gelu(writer: Writer, op: ops.Gelu) -> None:
 
 @exports(ops.Pow)
 def power(writer: Writer, op: ops.Pow) -> None:
-    writer.node("Pow", [*op.inputs, writer.scalar(op, "exponent", op.exponent)], op.name)
+    """(scale * x + shift)^exponent."""
+    (x,) = op.inputs
+    if op.scale != 1.0:
+        x = writer.node("Mul", [x, writer.scalar(op, "scale", op.scale)], f"~{op.name}~scaled")
+    if op.shift != 0.0:
+        x = writer.node("Add", [x, writer.scalar(op, "shift", op.shift)], f"~{op.name}~shifted")
+    writer.node("Pow", [x, writer.scalar(op, "exponent", op.exponent)], op.name)
 
 
 @exports(ops.Swish)
@@ -200,6 +217,59 @@ def reduce_(writer: Writer, op: ops.Reduce) -> None:
     writer.node(kind, [*op.inputs, axes], op.name, keepdims=int(op.keepdims))
 
 
+# -- normalisation ---------------------------------------------------------------
+
+
+@exports(ops.Lrn)
+def lrn(writer: Writer, op: ops.Lrn) -> None:
+    """onnxruntime's LRN wants four dims."""
+    (x,), dims = op.inputs, _rank(writer, op.inputs[0])
+    attributes = {"size": op.size, "alpha": op.alpha, "beta": op.beta, "bias": op.k}
+    if dims == 4:
+        writer.node("LRN", [x], op.name, **attributes)
+        return
+    n, c, *_ = shape = writer.graph.type_of(x).shape
+    pixels = writer.integers(op, "pixels", (n, c, -1, 1))
+    image = writer.node("Reshape", [x, pixels], f"~{op.name}~image")
+    y = writer.node("LRN", [image], f"~{op.name}~lrn", **attributes)
+    writer.node("Reshape", [y, writer.integers(op, "shape", shape)], op.name)
+
+
+@exports(ops.SquareSum)
+def square_sum(writer: Writer, op: ops.SquareSum) -> None:
+    """Over some channels: a convolution of the squares along axis 1 with ones."""
+    (x,) = op.inputs
+    square = writer.node("Mul", [x, x], f"~{op.name}~square")
+    if not op.size:
+        writer.node("ReduceSum", [square, writer.integers(op, "axes", [1])], op.name)
+        return
+    n, c, *_ = shape = writer.graph.type_of(x).shape
+    rows = writer.integers(op, "rows", (n, 1, c, -1))
+    image = writer.node("Reshape", [square, rows], f"~{op.name}~image")
+    ones = writer.constant(op, "ones", np.ones((1, 1, op.size, 1), np.float32))
+    pads = (op.before, 0, op.size - 1 - op.before, 0)
+    sums = writer.node("Conv", [image, ones], f"~{op.name}~sums", pads=pads)
+    writer.node("Reshape", [sums, writer.integers(op, "shape", shape)], op.name)
+
+
+@exports(ops.Normalize)
+def normalize(writer: Writer, op: ops.Normalize) -> None:
+    x = op.inputs[0]
+    axes = range(1, _rank(writer, x)) if op.across_spatial else [1]
+    square = writer.node("Mul", [x, x], f"~{op.name}~square")
+    axes_name = writer.integers(op, "axes", list(axes))
+    total = writer.node("ReduceSum", [square, axes_name], f"~{op.name}~sum")
+    shifted = writer.node("Add", [total, writer.scalar(op, "eps", op.eps)], f"~{op.name}~shifted")
+    norm = writer.node("Sqrt", [shifted], f"~{op.name}~norm")
+    unit = writer.node("Div", [x, norm], f"~{op.name}~unit")
+    writer.node("Mul", [unit, writer.vector(op, 1)], op.name)
+
+
+@exports(ops.InstanceNorm)
+def instance_norm(writer: Writer, op: ops.InstanceNorm) -> None:
+    writer.node("InstanceNormalization", op.inputs, op.name, epsilon=op.eps)
+
+
 # -- pooling and resizing ---------------------------------------------------------
 
 
@@ -218,6 +288,23 @@ def max_pool(writer: Writer, op: ops.MaxPool2d) -> None:
         pads=pads,
         dilations=op.dilation,
     )
+
+
+@exports(ops.PoolMask)
+def pool_mask(writer: Writer, op: ops.PoolMask) -> None:
+    """Ones put back to where a MaxPool found the maxima."""
+    from onnx import helper
+
+    shape = writer.graph.type_of(op.inputs[0]).shape
+    n, c, h, w = shape
+    windows = {"kernel_shape": op.size, "strides": op.size}
+    outputs = [f"~{op.name}~maxima", f"~{op.name}~indices"]
+    writer.nodes.append(
+        helper.make_node("MaxPool", op.inputs, outputs, outputs[0], ceil_mode=1, **windows)
+    )
+    ones = np.ones((n, c, -(-h // op.size[0]), -(-w // op.size[1])), np.float32)
+    operands = [writer.constant(op, "ones", ones), outputs[1], writer.integers(op, "shape", shape)]
+    writer.node("MaxUnpool", operands, op.name, **windows)
 
 
 def _wide(pads: tuple[int, ...], kernel: tuple[int, int]) -> bool:
@@ -314,6 +401,14 @@ def slice_(writer: Writer, op: ops.Slice) -> None:
     ends = [s + (n - 1) * k + 1 for s, n, k in zip(op.starts, op.sizes, op.steps, strict=True)]
     bounds = {"starts": op.starts, "ends": ends, "axes": range(len(ends)), "steps": op.steps}
     names = [writer.integers(op, label, list(values)) for label, values in bounds.items()]
+    writer.node("Slice", [*op.inputs, *names], op.name)
+
+
+@exports(ops.Reverse)
+def reverse(writer: Writer, op: ops.Reverse) -> None:
+    """A Slice that goes backwards from the last element to before the first."""
+    bounds = {"starts": -1, "ends": -(2**31), "axes": op.axis, "steps": -1}
+    names = [writer.integers(op, label, [value]) for label, value in bounds.items()]
     writer.node("Slice", [*op.inputs, *names], op.name)
 
 
