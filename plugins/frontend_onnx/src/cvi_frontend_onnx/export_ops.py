@@ -292,19 +292,18 @@ def max_pool(writer: Writer, op: ops.MaxPool2d) -> None:
 
 @exports(ops.PoolMask)
 def pool_mask(writer: Writer, op: ops.PoolMask) -> None:
-    """Ones put back to where a MaxPool found the maxima."""
-    from onnx import helper
-
+    """Ones put back to where a MaxPool found the maxima, in whole blocks; then cut."""
     shape = writer.graph.type_of(op.inputs[0]).shape
-    n, c, h, w = shape
+    rows, columns = (-(-n // size) for n, size in zip(shape[2:], op.size, strict=True))
+    lower, right = rows * op.size[0] - shape[2], columns * op.size[1] - shape[3]
+    x = _pool_padded(writer, op, op.inputs[0], (0, 0, lower, right), -np.inf)
     windows = {"kernel_shape": op.size, "strides": op.size}
-    outputs = [f"~{op.name}~maxima", f"~{op.name}~indices"]
-    writer.nodes.append(
-        helper.make_node("MaxPool", op.inputs, outputs, outputs[0], ceil_mode=1, **windows)
-    )
-    ones = np.ones((n, c, -(-h // op.size[0]), -(-w // op.size[1])), np.float32)
-    operands = [writer.constant(op, "ones", ones), outputs[1], writer.integers(op, "shape", shape)]
-    writer.node("MaxUnpool", operands, op.name, **windows)
+    indices = f"~{op.name}~indices"
+    writer.node("MaxPool", [x], f"~{op.name}~maxima", second=indices, **windows)
+    ones = writer.constant(op, "ones", np.ones((*shape[:2], rows, columns), np.float32))
+    whole = writer.node("MaxUnpool", [ones, indices], f"~{op.name}~whole", **windows)
+    bounds = (writer.integers(op, label, v) for label, v in (("start", [0] * 4), ("end", shape)))
+    writer.node("Slice", [whole, *bounds], op.name)
 
 
 def _wide(pads: tuple[int, ...], kernel: tuple[int, int]) -> bool:
