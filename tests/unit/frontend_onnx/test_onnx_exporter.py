@@ -99,6 +99,7 @@ CASES = [
     Case(ops.Softmax(name=Y, axis=3, log=True)),
     Case(ops.Lrn(name=Y, size=3, alpha=0.8, beta=0.75)),
     Case(ops.Lrn(name=Y, size=5, alpha=0.8, beta=0.6, k=2.0), data=((2, 9, 3),)),
+    Case(ops.Lrn(name=Y, size=4, alpha=0.8, beta=0.6)),
     Case(ops.SquareSum(name=Y)),
     Case(ops.SquareSum(name=Y, size=3), data=((2, 9, 3),)),
     Case(ops.SquareSum(name=Y, size=12)),

@@ -222,34 +222,40 @@ def reduce_(writer: Writer, op: ops.Reduce) -> None:
 
 @exports(ops.Lrn)
 def lrn(writer: Writer, op: ops.Lrn) -> None:
-    """onnxruntime's LRN wants four dims."""
-    (x,), dims = op.inputs, _rank(writer, op.inputs[0])
-    attributes = {"size": op.size, "alpha": op.alpha, "beta": op.beta, "bias": op.k}
-    if dims == 4:
-        writer.node("LRN", [x], op.name, **attributes)
+    """onnxruntime's LRN wants four dims and an odd size."""
+    (x,) = op.inputs
+    if _rank(writer, x) == 4 and op.size % 2:
+        writer.node("LRN", [x], op.name, size=op.size, alpha=op.alpha, beta=op.beta, bias=op.k)
         return
-    n, c, *_ = shape = writer.graph.type_of(x).shape
-    pixels = writer.integers(op, "pixels", (n, c, -1, 1))
-    image = writer.node("Reshape", [x, pixels], f"~{op.name}~image")
-    y = writer.node("LRN", [image], f"~{op.name}~lrn", **attributes)
-    writer.node("Reshape", [y, writer.integers(op, "shape", shape)], op.name)
+    total = _channel_sums(writer, op, ops.SquareSum(name=op.name, size=op.size), "total")
+    factors = {"share": op.alpha / op.size, "k": op.k, "exponent": -op.beta}
+    for kind, (label, value) in zip(("Mul", "Add", "Pow"), factors.items(), strict=True):
+        total = writer.node(kind, [total, writer.scalar(op, label, value)], f"~{op.name}~{kind}")
+    writer.node("Mul", [x, total], op.name)
 
 
 @exports(ops.SquareSum)
 def square_sum(writer: Writer, op: ops.SquareSum) -> None:
-    """Over some channels: a convolution of the squares along axis 1 with ones."""
-    (x,) = op.inputs
-    square = writer.node("Mul", [x, x], f"~{op.name}~square")
-    if not op.size:
-        writer.node("ReduceSum", [square, writer.integers(op, "axes", [1])], op.name)
+    if op.size:
+        _channel_sums(writer, op, op, "")
         return
+    square = writer.node("Mul", [op.inputs[0]] * 2, f"~{op.name}~square")
+    writer.node("ReduceSum", [square, writer.integers(op, "axes", [1])], op.name)
+
+
+def _channel_sums(writer: Writer, op: Op, window: ops.SquareSum, suffix: str) -> str:
+    """Sums of squares over some channels: a convolution of the squares along axis 1 with
+    ones. The result's name: the layer's own without a suffix."""
+    x = op.inputs[0]
+    square = writer.node("Mul", [x, x], f"~{op.name}~square")
     n, c, *_ = shape = writer.graph.type_of(x).shape
     rows = writer.integers(op, "rows", (n, 1, c, -1))
     image = writer.node("Reshape", [square, rows], f"~{op.name}~image")
-    ones = writer.constant(op, "ones", np.ones((1, 1, op.size, 1), np.float32))
-    pads = (op.before, 0, op.size - 1 - op.before, 0)
+    ones = writer.constant(op, "ones", np.ones((1, 1, window.size, 1), np.float32))
+    pads = (window.before, 0, window.size - 1 - window.before, 0)
     sums = writer.node("Conv", [image, ones], f"~{op.name}~sums", pads=pads)
-    writer.node("Reshape", [sums, writer.integers(op, "shape", shape)], op.name)
+    name = f"~{op.name}~{suffix}" if suffix else op.name
+    return writer.node("Reshape", [sums, writer.integers(op, "shape", shape)], name)
 
 
 @exports(ops.Normalize)
