@@ -78,7 +78,7 @@ def ssd(rng: np.random.Generator, priors: int, classes: int, labels: int) -> dic
 @pytest.mark.parametrize("keep_top_k", [7, 60])
 @pytest.mark.parametrize("share", [True, False])
 @pytest.mark.parametrize("code", ["CENTER_SIZE", "CORNER"])
-@pytest.mark.parametrize(("background", "top_k", "threshold"), [(0, 20, 0.3), (2, 4, 0.6)])
+@pytest.mark.parametrize(("background", "top_k", "threshold"), [(0, 20, 0.3), (2, 8, 0.5)])
 def test_detection_output(
     code: str, share: bool, background: int, top_k: int, threshold: float, keep_top_k: int
 ) -> None:
