@@ -93,10 +93,10 @@ class DetectionOutput(Detection):
         """Corner boxes; priors [2, n, 4] with variances."""
         box, moves = priors[0], priors[1] * deltas
         if self.code_type == "corner":
-            return box + moves
+            return np.asarray(box + moves)
         sides = box[:, 2:] - box[:, :2]
         if self.code_type == "corner_size":
-            return box + moves * np.tile(sides, 2)
+            return np.asarray(box + moves * np.tile(sides, 2))
         centre = (box[:, :2] + box[:, 2:]) / 2 + moves[:, :2] * sides
         half = np.exp(moves[:, 2:]) * sides / 2
         return np.concatenate([centre - half, centre + half], axis=1)
