@@ -41,7 +41,6 @@ def batch_norm(layer: Layer) -> Value:
 def bn(layer: Layer) -> Value:
     """PSPNet's: slope, bias, mean and var. SegNet's, for inference: slope and bias."""
     params, x = layer.params("bn_param"), layer.bottom()
-    params.ignore("icnet")
     folded = params.choice("bn_mode") == "INFERENCE"
     blobs = layer.stored_blobs or (2 if folded else 4)
     c, rms = (x.channels,), layer.rms[0]
