@@ -11,7 +11,6 @@ import numpy as np
 from cvi.errors import ModelError
 from cvi.ir import Array, Shape
 
-
 Drawn = Callable[[], Array]
 """Makes the random numbers of a blob when they are needed."""
 

@@ -23,6 +23,7 @@ def run_network(
     """
     import cv2
 
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         net = cv2.dnn.readNetFromCaffe(_buffer(text), _buffer(weights))
         net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
@@ -35,6 +36,8 @@ def run_network(
         results = net.forwardAndRetrieve(list(known.values())) if known else []
     except cv2.error as error:
         raise Refused(_reason(str(error))) from error
+    finally:
+        cv2.utils.logging.setLogLevel(level)
     return {
         name: [np.array(array) for array in arrays]
         for name, arrays in zip(known, results, strict=True)

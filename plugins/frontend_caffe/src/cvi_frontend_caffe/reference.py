@@ -18,6 +18,8 @@ import numpy as np
 from cvi.errors import InputError
 from cvi.hookspecs import ReferenceTensors
 from cvi.ir import Array, Graph
+from cvi_frontend_caffe import schema
+from cvi_frontend_caffe.differences import difference, in_its_words, renamed
 from cvi_frontend_caffe.importer import Importer
 from cvi_frontend_caffe.inputs import DATA
 from cvi_frontend_caffe.net import NetLayer, is_text
@@ -39,10 +41,10 @@ def run_reference(
     """The asked results (None: all) by layer, `<layer>_<i>` where a layer has several tops."""
     imported, graph = frontend.imported(path, weights, inputs)
     chain = _Chain(imported, graph, inputs)
-    results = _whole(path, weights, imported, inputs) or chain.run()
+    results = chain.run(_whole(path, weights, imported, inputs))
     shown = ReferenceTensors(dict(inputs))
     for layer in imported.layers:
-        for i, array in enumerate(results.get(layer.name, [])[: max(len(layer.tops), 1)]):
+        for i, array in enumerate(results.get(layer.name, [])):
             shown[_tensor(layer, i)] = array
         reason = chain.missing.get(layer.name)
         if layer.name not in results:
@@ -68,25 +70,22 @@ def _asked(shown: ReferenceTensors, tensors: Sequence[str], path: Path) -> Refer
 
 def _whole(
     path: Path, weights: Path | None, imported: Importer, inputs: Mapping[str, Array]
-) -> dict[str, list[Array]] | None:
-    """All layers of the file as it is, None when OpenCV cannot run it or runs it differently."""
+) -> dict[str, list[Array]]:
+    """What OpenCV makes of the file as it is; nothing when it cannot run it, or not rightly.
+
+    Layers with several tops are left out: OpenCV only keeps the first of them.
+    """
     data = path.read_bytes()
-    if not is_text(data) or any(_other_meaning(layer) for layer in imported.layers):
-        return None
+    layers = imported.layers
+    if not is_text(data) or any(difference(x.proto) or renamed(x.proto) for x in layers):
+        return {}
     stored = weights.read_bytes() if weights and not imported.blobs.drawn else None
     stored = caffemodel(imported.blobs.used) if stored is None else stored
     try:
-        layers = {layer.name: layer.tops for layer in imported.layers}
-        return run_network(data, stored, inputs, layers)
+        single = {layer.name: layer.tops for layer in layers if len(layer.tops) == 1}
+        return run_network(data, stored, inputs, single)
     except Refused:
-        return None
-
-
-def _other_meaning(layer: NetLayer) -> str:
-    """Why OpenCV computes something else for this layer, "" when it does not."""
-    from cvi_frontend_caffe.differences import difference
-
-    return difference(layer.proto)
+        return {}
 
 
 @dataclass
@@ -103,21 +102,22 @@ class _Chain:
     blobs: dict[str, Array] = field(default_factory=dict)
     own: dict[str, Array] = field(default_factory=dict)
 
-    def run(self) -> dict[str, list[Array]]:
-        """The results of the layers that OpenCV can run."""
+    def run(self, known: Mapping[str, list[Array]]) -> dict[str, list[Array]]:
+        """The results of the layers that OpenCV can run, besides those known already."""
         self.blobs.update(self.inputs)
         results = {}
         for layer in self.imported.layers:
             if layer.type in DATA:
                 continue
-            found = self._layer(layer)
+            found = known.get(layer.name) or self._layer(layer)
+            found = None if found is None else found[: len(layer.tops)]
             if found is not None:
                 results[layer.name] = found
             self.blobs.update(zip(layer.tops, found or self._own(layer), strict=False))
         return results
 
     def _layer(self, layer: NetLayer) -> list[Array] | None:
-        reason = _other_meaning(layer)
+        reason = difference(layer.proto)
         if not reason:
             try:
                 return self._alone(layer)
@@ -128,14 +128,16 @@ class _Chain:
 
     def _alone(self, layer: NetLayer) -> list[Array]:
         """The layer as a network of its own."""
-        renamed = {blob: f"bottom{i}" for i, blob in enumerate(dict.fromkeys(layer.bottoms))}
-        proto = type(layer.proto)()
-        proto.CopyFrom(layer.proto)
+        names = {blob: f"bottom{i}" for i, blob in enumerate(dict.fromkeys(layer.bottoms))}
+        given = {name: self.blobs[blob] for blob, name in names.items()}
+        channels = next((a.shape[1] for a in given.values() if a.ndim > 1), 1)
+        proto = schema.message("LayerParameter")
+        proto.CopyFrom(in_its_words(layer.proto, channels))
+        bottoms = [names[str(blob)] for blob in proto.bottom]
         del proto.bottom[:], proto.top[:]
         proto.name = "layer"
-        proto.bottom.extend(renamed[blob] for blob in layer.bottoms)
+        proto.bottom.extend(bottoms)
         proto.top.extend(f"top{i}" for i in range(len(layer.tops)))
-        given = {name: self.blobs[blob] for blob, name in renamed.items()}
         text = net_text({name: array.shape for name, array in given.items()}, [proto])
         weights = caffemodel({"layer": self.imported.blobs.used.get(layer.name, [])})
         found = run_network(text.encode(), weights, given, {"layer": list(proto.top)})
