@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cvi import plugins
 from cvi.compare import compare_sets
-from cvi.errors import CviError, UnsupportedError, VerificationError
+from cvi.errors import CviError, InputError, UnsupportedError, VerificationError
 from cvi.flow import images
 from cvi.flow.artefacts import keep_comparison, keep_graph, keep_table
 from cvi.flow.batches import batched_as
@@ -22,7 +23,7 @@ from cvi.flow.checks import outputs_type
 from cvi.flow.equality import difference, same
 from cvi.flow.job import Job
 from cvi.flow.real import quantised_inputs, real_values
-from cvi.hookspecs import Frontend
+from cvi.hookspecs import DrawsWeights, Frontend, ReferenceTensors
 from cvi.ir import Array, Graph
 
 
@@ -81,7 +82,17 @@ def verify_float(job: Job) -> None:
         for name, source in sources.items()
         if source in shown
     }
+    missing = shown.missing if isinstance(shown, ReferenceTensors) else {}
+    _note_missing(job, [missing.get(s, "") for s in sources.values() if s not in shown])
     _compare(job, "verify-float", {n: job.values[n] for n in reference}, reference)
+
+
+def _note_missing(job: Job, reasons: Sequence[str]) -> None:
+    """Tell which layers the framework does not show, and why, the commonest reason first."""
+    for reason, count in Counter(reasons).most_common():
+        layers = "layer is" if count == 1 else "layers are"
+        why = reason or "the framework does not show it"
+        job.progress.note(f"{count} {layers} not compared with the framework: {why}")
 
 
 def test_inputs(job: Job) -> None:
@@ -247,9 +258,17 @@ _OPTIONS = {
 
 def _frontend(job: Job) -> Frontend:
     request = job.request
-    if request.model_type:
-        return plugins.frontend(request.model_type)
-    return plugins.frontend_for(request.model)
+    named = request.model_type
+    frontend = plugins.frontend(named) if named else plugins.frontend_for(request.model)
+    if request.random_weights is None:
+        return frontend
+    if not isinstance(frontend, DrawsWeights):
+        raise InputError(
+            f"the weights of {frontend.name} models are always in the file",
+            where="--random-weights",
+            fix="leave it out",
+        )
+    return frontend.with_random_weights(request.random_weights)
 
 
 def _batch(graph: Graph) -> int:

@@ -97,14 +97,18 @@ class CaffeFrontend:
         return run_reference(self, path, inputs, weights, tensors)
 
     def imported(
-        self, path: Path, weights: Path | None, inputs: Mapping[str, Array]
+        self,
+        path: Path,
+        weights: Path | None,
+        inputs: Mapping[str, Array],
+        outputs: Sequence[str] | None,
     ) -> tuple[Importer, Graph]:
-        """The whole network for inputs of these shapes, with what the importer knows of it."""
+        """The network up to these layers for inputs of these shapes, and its importer."""
         importer = self._importer(path, weights)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             shapes = {name: array.shape for name, array in inputs.items()}
-            return importer, importer.run(input_shapes=shapes)
+            return importer, importer.run(input_shapes=shapes, outputs=outputs)
 
     def _importer(self, path: Path, weights: Path | None) -> Importer:
         from cvi_frontend_caffe.importer import Importer

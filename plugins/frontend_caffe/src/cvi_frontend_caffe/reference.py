@@ -39,7 +39,8 @@ def run_reference(
     tensors: Sequence[str] | None,
 ) -> ReferenceTensors:
     """The asked results (None: all) by layer, `<layer>_<i>` where a layer has several tops."""
-    imported, graph = frontend.imported(path, weights, inputs)
+    layers = None if tensors is None else [name for name in tensors if name not in inputs]
+    imported, graph = frontend.imported(path, weights, inputs, layers or None)
     chain = _Chain(imported, graph, inputs)
     results = chain.run(_whole(path, weights, imported, inputs))
     shown = ReferenceTensors(dict(inputs))
