@@ -46,8 +46,14 @@ def unit_of(op: Op) -> Unit | None:
 
 def cpu_rule_of(op: Op) -> CpuRule | None:
     """How an op becomes a call of a CPU function; None when it does not run on the CPU."""
+    kernel = cpu_kernel_of(op)
+    return kernel and kernel.rule
+
+
+def cpu_kernel_of(op: Op) -> OnCpu | None:
+    """What is known of an op that runs on the CPU; None for other ops."""
     kernel = _kernel_of(op)
-    return kernel.rule if isinstance(kernel, OnCpu) else None
+    return kernel if isinstance(kernel, OnCpu) else None
 
 
 def lowering_of(op: Op) -> Lowering | None:
