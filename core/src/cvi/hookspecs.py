@@ -57,6 +57,15 @@ class Frontend(Protocol):
 
 
 @runtime_checkable
+class HasForeign(Protocol):
+    """A frontend whose model files may hold ops that the framework itself cannot compute."""
+
+    def foreign(self, path: Path) -> Sequence[str]:
+        """The tensors that such ops compute. `reference` takes values of them among its
+        inputs, goes on behind them, and leaves out what it still cannot compute."""
+
+
+@runtime_checkable
 class Executor(Protocol):
     """Runs a float graph faster than the numpy reference."""
 
