@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from acme_cpu_op.unit_max import AcmeUnitMax, scaled
-from cvi.ir import Array, Op
+from cvi.ir import Array, Graph, Op
+from cvi_tpu.chip import ChipSpec
 from cvi_tpu.codegen.cpu import CpuCall, OnCpu
+from cvi_tpu.quantized.registry import requires
 from cvi_tpu.quantized.rewriter import Rewriter
 from cvi_tpu.runtime import Call
 
@@ -14,6 +16,15 @@ from cvi_tpu.runtime import Call
 def keep_float(op: AcmeUnitMax, to: Rewriter) -> None:
     """INT8 networks compute it in fp32 too; casts are added where they are needed."""
     to.define_fp32(op.with_(inputs=(to.fp32(op.inputs[0]),)))
+
+
+@requires(AcmeUnitMax)
+def runs_on_the_cpu(op: AcmeUnitMax, graph: Graph, spec: ChipSpec) -> bool:
+    """the chip's runtime has no CPU functions, and there is no TPU kernel
+
+    end the network before it with --outputs, and scale the rows on the host
+    """
+    return spec.has_cpu_functions
 
 
 def call_unit_max(op: Op) -> CpuCall:

@@ -46,9 +46,7 @@ def quantise_blend(op: AcmeBlend, to: Rewriter) -> None:
     m = _operand(op, to, mask, 1 / STEPS, "mask")
     chain = Chain(to, op, a)
     blended = scale * (STEPS + 1) / STEPS
-    chain.then(
-        "blended", Int8AcmeBlend(name="", inputs=("", b.name, m.name), out_scale=blended)
-    )
+    chain.then("blended", Int8AcmeBlend(name="", inputs=("", b.name, m.name), out_scale=blended))
     chain.rescale(blended, y_scale)
     chain.close()
 

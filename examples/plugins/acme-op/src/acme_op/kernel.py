@@ -32,7 +32,5 @@ class TiledBlend(TiledEltwise):
             Arith(op=ArithOp.MUL, result=total, left=b, right=Const(STEPS), layer=layer),
             Arith(op=ArithOp.MAC, result=total, left=a, right=m, layer=layer),
             Arith(op=ArithOp.MUL, result=m, left=m, right=Const(-1), layer=layer),
-            Arith(
-                op=ArithOp.MAC, result=total, left=b, right=m, layer=layer, narrow=True, shift=7
-            ),
+            Arith(op=ArithOp.MAC, result=total, left=b, right=m, layer=layer, narrow=True, shift=7),
         ]

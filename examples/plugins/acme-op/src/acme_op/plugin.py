@@ -42,9 +42,8 @@ def cvi_register_quantizers(scheme: str) -> Mapping[type[Op], Any]:
 def cvi_register_kernels(family: str) -> Mapping[type[Op] | str, Any]:
     if family != "cv18xx":
         return {}
-    from cvi_tpu.codegen.kernels.eltwise import elementwise
-
     from acme_op.int8 import Int8AcmeBlend
     from acme_op.kernel import TiledBlend
+    from cvi_tpu.codegen.kernels.eltwise import elementwise
 
     return {Int8AcmeBlend: elementwise(TiledBlend)}

@@ -49,7 +49,7 @@ def unit_of(op: Op) -> Unit | None:
 def cpu_rule_of(op: Op) -> CpuRule | None:
     """How an op becomes a call of a CPU function; None when it does not run on the CPU."""
     kernel = cpu_kernel_of(op)
-    return kernel and kernel.rule
+    return None if kernel is None else kernel.rule
 
 
 def cpu_kernel_of(op: Op) -> OnCpu | None:
