@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
@@ -23,6 +23,7 @@ from cvi.ir import Array
 
 _CHUNK = 1 << 13  # stays in the cache, and below the size at which BLAS starts threads
 _CLOSE_RTOL, _CLOSE_ATOL = 1e-3, 1e-8
+_MOST_NAMES = 8
 
 
 class Match(str, Enum):
@@ -229,13 +230,22 @@ class Comparison:
     """The result for a set of layers, rows in execution order.
 
     excepted: names that were left out on demand. unknown: demanded exceptions that are
-    in neither set.
+    in neither set. uncompared: layers for which there is no reference, each with the reason
+    ("" when nobody tells).
     """
 
     rows: tuple[Row, ...]
     tolerance: Tolerance
     excepted: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    uncompared: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def left_open(self) -> str:
+        """The layers without a reference, in words; "" when there are none."""
+        more = len(self.uncompared) - _MOST_NAMES
+        shown = ", ".join([*self.uncompared][:_MOST_NAMES])
+        return f"{shown} and {more} more" if more > 0 else shown
 
     @property
     def passed(self) -> bool:
@@ -264,7 +274,11 @@ class Comparison:
     def table(self) -> list[tuple[str, ...]]:
         """A heading and one line of text cells per layer."""
         head = ("layer", "shape", "cosine", "correlation", "euclidean", "match", "result", "note")
-        return [head, *map(_cells, self.rows)]
+        open_rows = [
+            (name, "", "-", "-", "-", "-", "NOT COMPARED", why)
+            for name, why in self.uncompared.items()
+        ]
+        return [head, *map(_cells, self.rows), *open_rows]
 
     def raise_if_failed(self, where: str = "") -> None:
         """VerificationError that names the first bad layer; `where` is the stage or file."""
