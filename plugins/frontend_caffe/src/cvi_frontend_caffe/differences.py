@@ -23,19 +23,24 @@ def difference(layer: Any) -> str:
 
 def renamed(layer: Any) -> bool:
     """Whether OpenCV needs `in_its_words` instead of the layer as it is."""
-    return str(layer.type) in _WORDS or layer.relu_param.relu6 or _plain_mean(layer)
+    other_default = layer.type == "LRN" and not layer.lrn_param.HasField("alpha")
+    return bool(
+        str(layer.type) in _WORDS or other_default or layer.relu_param.relu6 or _plain_mean(layer)
+    )
 
 
 def in_its_words(layer: Any, channels: int) -> Any:
     """A layer that means the same to OpenCV; the layer itself when it needs no other words.
 
-    channels: of the first bottom. OpenCV's Axpy multiplies its third bottom, Caffe's second.
+    channels: of the first bottom. OpenCV's Axpy multiplies its third bottom, Caffe's second;
+    its LRN has another alpha where the file gives none.
     """
     if not renamed(layer):
         return layer
     copy = type(layer)()
     copy.CopyFrom(layer)
-    copy.type = "ReLU6" if layer.relu_param.relu6 else _WORDS.get(str(layer.type), "Pooling")
+    kind = str(layer.type)
+    copy.type = "ReLU6" if layer.relu_param.relu6 else _WORDS.get(kind, kind)
     if copy.type == "Convolution":
         copy.convolution_param.group = channels
     elif copy.type == "Eltwise":
@@ -43,6 +48,8 @@ def in_its_words(layer: Any, channels: int) -> Any:
     elif copy.type == "Axpy":
         factor, x, y = layer.bottom
         copy.bottom[:] = [factor, y, x]
+    elif copy.type == "LRN":
+        copy.lrn_param.alpha = layer.lrn_param.alpha
     elif copy.type == "Pooling":
         copy.pooling_param.pool = _enumerator(copy.pooling_param, "pool", "AVE")
     return copy
@@ -78,4 +85,8 @@ def _pooling(layer: Any) -> str:
     return ""
 
 
-_CHECKS: dict[str, Callable[[Any], str]] = {"Pooling": _pooling}
+def _lrn(layer: Any) -> str:
+    return "OpenCV ignores the parameter k" if layer.lrn_param.k != 1 else ""
+
+
+_CHECKS: dict[str, Callable[[Any], str]] = {"Pooling": _pooling, "LRN": _lrn}
