@@ -63,7 +63,9 @@ CASES = {
         "num_output: 3 kernel_size: 3 dilation: 2 pad: 2", numbers(3, 4, 3, 3), numbers(3)
     ),
     "conv_sides": conv(
-        "num_output: 3 kernel_h: 3 kernel_w: 3 stride_h: 1 stride_w: 1 pad_t: 0 pad_l: 1 pad_b: 2 pad_r: 0",
+        "num_output: 3 kernel_h: 3 kernel_w: 3 stride_h: 1 stride_w: 1 "
+        "group: 1 dilation: 1 bias_term: true "
+        "pad_t: 0 pad_l: 1 pad_b: 2 pad_r: 0",
         numbers(3, 4, 3, 3), numbers(3),
     ),
     "deconv": Case(

@@ -249,7 +249,7 @@ def test_prior_boxes_become_constants(made: Made) -> None:
     theirs = run_network(text.encode(), b"", zeros, {"layer": ["top"]})["layer"][0]
     net, _ = made(text)
     graph = loaded(net)
-    close(values(graph, {"y": zeros["y"]})["out"], theirs)
+    close(values(graph, zeros)["out"], theirs)
     assert {op.kind for op in graph.ops} == {"Input", "Add"}
 
 
