@@ -5,7 +5,7 @@ What `detection` says of functions that are used and of those that are refused h
 
 from __future__ import annotations
 
-from math import floor
+from math import ceil
 
 import numpy as np
 
@@ -103,7 +103,7 @@ def _boxes_per_region(op: FrcnDetection, graph: Graph) -> int:
         return most
     if source.type.shape[source.axis] != op.class_num:
         return most
-    return max(1, min(most, floor(1 / op.obj_threshold)))
+    return max(1, min(most, ceil(1 / op.obj_threshold) - 1))
 
 
 def _padded(op: Op, to: Rewriter, name: str, axis: int, more: int) -> str:
