@@ -26,7 +26,7 @@ _CLOSE_RTOL, _CLOSE_ATOL = 1e-3, 1e-8
 
 
 class Match(str, Enum):
-    """How alike two tensors are, the best first."""
+    """How alike two tensors are, the best first; SKIPPED: not compared."""
 
     EQUAL = "EQUAL"
     CLOSE = "CLOSE"
@@ -34,6 +34,7 @@ class Match(str, Enum):
     NOT_SIMILAR = "NOT_SIMILAR"
     MISSING = "MISSING"
     MISSHAPED = "MISSHAPED"
+    SKIPPED = "SKIPPED"
 
     @property
     def passed(self) -> bool:
@@ -240,7 +241,12 @@ class Comparison:
     @property
     def passed(self) -> bool:
         """Whether at least one layer was compared and none failed."""
-        return bool(self.rows) and all(row.passed for row in self.rows)
+        return bool(self.compared) and all(row.passed for row in self.rows)
+
+    @property
+    def compared(self) -> tuple[Row, ...]:
+        """All rows but those of layers that cannot be compared."""
+        return tuple(row for row in self.rows if row.similarity.match is not Match.SKIPPED)
 
     @property
     def failed(self) -> tuple[Row, ...]:
@@ -268,7 +274,7 @@ class Comparison:
 
     def raise_if_failed(self, where: str = "") -> None:
         """VerificationError that names the first bad layer; `where` is the stage or file."""
-        if not self.rows:
+        if not self.compared:
             raise VerificationError(
                 "nothing was compared",
                 where=where,
@@ -278,7 +284,7 @@ class Comparison:
         if bad is None:
             return
         others = len(self.failed) - 1
-        more = f" ({others} more of {len(self.rows)} layers fail)" if others else ""
+        more = f" ({others} more of {len(self.compared)} layers fail)" if others else ""
         raise VerificationError(
             f"{_reason(bad, self.tolerance)}{more}",
             where=f"{where}, layer {bad.name}" if where else f"layer {bad.name}",
@@ -293,22 +299,31 @@ def compare_sets(
     tolerance: Tolerance | None = None,
     excepts: Collection[str] = (),
     order: Iterable[str] | None = None,
+    skipped: Mapping[str, str] | None = None,
 ) -> Comparison:
     """Compare all layers of two sets.
 
     order: layer names in execution order (default: the reference's own). Names of
-    `order` or of one set that are not in both are rows that fail as MISSING.
+    `order` or of one set that are not in both are rows that fail as MISSING. skipped:
+    layers that cannot be compared, with the reason, which stands in their rows.
     """
     tolerance = tolerance or Tolerance()
     names = dict.fromkeys([*(order or ()), *reference, *target])
     left_out = tuple(name for name in names if name in excepts)
+    reasons = skipped or {}
     rows = [
-        _row(name, target.get(name), reference.get(name), tolerance)
+        _skipped_row(name, target[name], reasons[name])
+        if name in reasons
+        else _row(name, target.get(name), reference.get(name), tolerance)
         for name in names
         if name not in excepts
     ]
     unknown = tuple(sorted(set(excepts) - set(names)))
     return Comparison(tuple(rows), tolerance, left_out, unknown)
+
+
+def _skipped_row(name: str, target: Array, reason: str) -> Row:
+    return Row(name, target.shape, Similarity(*_NAN, Match.SKIPPED), True, reason)
 
 
 def _row(name: str, target: Array | None, reference: Array | None, tolerance: Tolerance) -> Row:
@@ -337,4 +352,6 @@ def _cells(row: Row) -> tuple[str, ...]:
     values = ("-" if math.isnan(v) else f"{v:.6f}" for v in row.similarity.values)
     shape = "x".join(map(str, row.shape)) or "scalar"
     result = "passed" if row.passed else "FAILED"
+    if row.similarity.match is Match.SKIPPED:
+        result = "not compared"
     return (row.name, shape, *values, row.similarity.match.value, result, row.note)

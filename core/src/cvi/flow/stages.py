@@ -21,6 +21,7 @@ from cvi.flow.batches import batched_as
 from cvi.flow.checks import outputs_type
 from cvi.flow.equality import difference, same
 from cvi.flow.job import Job
+from cvi.flow.lists import float_reference, incomparable
 from cvi.flow.real import quantised_inputs, real_values
 from cvi.hookspecs import Frontend
 from cvi.ir import Array, Graph
@@ -149,19 +150,16 @@ def quantise(job: Job) -> None:
 
 
 def verify_quantised(job: Job) -> None:
-    """Every quantised layer against the float layer of its name."""
+    """Every quantised layer against the float layer of its name; behind a list of boxes
+    against what that gives for the same boxes (`cvi.flow.lists`)."""
     from cvi.execute import evaluate
 
     fed = quantised_inputs(job.quantised, job.inputs)
     job.quantised_values = evaluate(job.quantised, fed, keep=True)
-    target = real_values(job.quantised, job.quantised_values)
-    names = [name for name in job.values if name in target]
-    _compare(
-        job,
-        "verify-quantised",
-        {name: target[name] for name in names},
-        {name: job.values[name] for name in names},
-    )
+    found = real_values(job.quantised, job.quantised_values)
+    target = {name: found[name] for name in job.values if name in found}
+    reference = float_reference(job.graph, job.values, target)
+    _compare(job, "verify-quantised", target, reference)
 
 
 def compile_program(job: Job) -> None:
@@ -280,11 +278,18 @@ def _compare(
         "verify-quantised": request.quant_tolerance,
         "verify-machine": request.correctness,
     }
-    result = compare_sets(target, reference, tolerances[stage], _present(job, target))
+    lists = incomparable(job.graph, target) if stage != "verify-machine" else {}
+    result = compare_sets(
+        target, reference, tolerances[stage], _present(job, target), skipped=lists
+    )
     job.comparisons[stage] = result
     keep_comparison(job, stage, result, target, reference)
     worst = ", ".join(f"{value:.4f}" for value in result.worst)
-    job.progress.note(f"{len(result.rows)} layers, worst cosine, correlation, euclidean: {worst}")
+    job.progress.note(
+        f"{len(result.compared)} layers, worst cosine, correlation, euclidean: {worst}"
+    )
+    for name, reason in lists.items():
+        job.progress.note(f"{name} is not compared: {reason}")
     try:
         result.raise_if_failed(str(request.model))
     except VerificationError as error:
