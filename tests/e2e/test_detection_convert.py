@@ -78,7 +78,7 @@ def faster_rcnn() -> Graph:
     graph.add(
         FrcnDetection(
             name="objects", inputs=("boxes", "chances", "rois"), class_num=CLASSES,
-            obj_threshold=0.35, nms_threshold=0.95, keep_top_k=10,
+            obj_threshold=0.2, nms_threshold=0.95, keep_top_k=10,
         )
     )  # fmt: skip
     graph.outputs = ("objects", "chances")

@@ -197,6 +197,18 @@ def test_other_sizes_and_nothing_at_all_fail() -> None:
         nothing.raise_if_failed()
 
 
+def test_skipped_layers_stand_in_the_table_with_the_reason() -> None:
+    one, two = np.ones(3), np.arange(3.0)
+    result = compare_sets({"a": one, "b": one}, {"a": one, "b": two}, skipped={"b": "a list"})
+    assert result.passed and [row.name for row in result.compared] == ["a"]
+    assert result.table()[2] == ("b", "3", "-", "-", "-", "SKIPPED", "not compared", "a list")
+    result.raise_if_failed()
+    nothing = compare_sets({"b": one}, {"b": two}, skipped={"b": "a list"})
+    assert not nothing.passed
+    with pytest.raises(VerificationError, match="nothing was compared"):
+        nothing.raise_if_failed()
+
+
 def test_the_table_has_a_heading_and_a_line_per_layer() -> None:
     reference = layers()
     target = {**layers(), "l1": reference["l1"] * np.nan}

@@ -33,7 +33,9 @@ from cvi.ops.detection import (
     RetinaFaceDetection,
     RoiPooling,
     YoloDetection,
-    prior_boxes,
+)
+from cvi.ops.detection import (
+    prior_boxes as prior_boxes,
 )
 from cvi.ops.elementwise import Add, Div, Eltwise, Max, Min, Mul, Sub
 from cvi.ops.movement import (
@@ -60,5 +62,4 @@ __all__ = [
     "PixelShuffle", "Pow", "Proposal", "Reciprocal", "Reduce", "Relu", "Reshape", "Resize",
     "RetinaFaceDetection", "RoiPooling", "Scale", "Sigmoid", "Slice", "Softmax", "Softplus",
     "Sqrt", "Sub", "Swish", "Tanh", "Tile", "Unary", "Upsample", "YoloDetection",
-    "prior_boxes",
 ]  # fmt: skip
