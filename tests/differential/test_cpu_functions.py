@@ -154,8 +154,8 @@ def test_topk_of_zeros_of_both_signs(tmp_path: Path) -> None:
             cases.append(Case("topk", arguments, [x], [fp32(1, count, 1, 1)]))
     theirs = compare(tmp_path, cases)
     ours = Runtime(model_of(cases), spec=CV183X).run(INPUT, all_tensors=True)
-    ours.pop("y")
-    assert [v.tobytes() for v in theirs] == [v.tobytes() for v in ours.values()]
+    bits = [value.tobytes() for name, value in ours.items() if "/" in name]
+    assert [value.tobytes() for value in theirs] == bits
 
 
 # -- where the vendor's runtime dies ------------------------------------------------------
