@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
@@ -23,10 +23,11 @@ from cvi.ir import Array
 
 _CHUNK = 1 << 13  # stays in the cache, and below the size at which BLAS starts threads
 _CLOSE_RTOL, _CLOSE_ATOL = 1e-3, 1e-8
+_MOST_NAMES = 8
 
 
 class Match(str, Enum):
-    """How alike two tensors are, the best first; SKIPPED: not compared."""
+    """How alike two tensors are, the best first."""
 
     EQUAL = "EQUAL"
     CLOSE = "CLOSE"
@@ -34,7 +35,6 @@ class Match(str, Enum):
     NOT_SIMILAR = "NOT_SIMILAR"
     MISSING = "MISSING"
     MISSHAPED = "MISSHAPED"
-    SKIPPED = "SKIPPED"
 
     @property
     def passed(self) -> bool:
@@ -230,23 +230,24 @@ class Comparison:
     """The result for a set of layers, rows in execution order.
 
     excepted: names that were left out on demand. unknown: demanded exceptions that are
-    in neither set.
+    in neither set. uncompared: layers that could not be compared, with the reason.
     """
 
     rows: tuple[Row, ...]
     tolerance: Tolerance
     excepted: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    uncompared: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def left_open(self) -> str:
+        """The layers that could not be compared, in words; "" when there are none."""
+        return shortened(list(self.uncompared))
 
     @property
     def passed(self) -> bool:
         """Whether at least one layer was compared and none failed."""
-        return bool(self.compared) and all(row.passed for row in self.rows)
-
-    @property
-    def compared(self) -> tuple[Row, ...]:
-        """All rows but those of layers that cannot be compared."""
-        return tuple(row for row in self.rows if row.similarity.match is not Match.SKIPPED)
+        return bool(self.rows) and all(row.passed for row in self.rows)
 
     @property
     def failed(self) -> tuple[Row, ...]:
@@ -270,11 +271,15 @@ class Comparison:
     def table(self) -> list[tuple[str, ...]]:
         """A heading and one line of text cells per layer."""
         head = ("layer", "shape", "cosine", "correlation", "euclidean", "match", "result", "note")
-        return [head, *map(_cells, self.rows)]
+        open_rows = [
+            (name, "", "-", "-", "-", "-", "NOT COMPARED", reason)
+            for name, reason in self.uncompared.items()
+        ]
+        return [head, *map(_cells, self.rows), *open_rows]
 
     def raise_if_failed(self, where: str = "") -> None:
         """VerificationError that names the first bad layer; `where` is the stage or file."""
-        if not self.compared:
+        if not self.rows:
             raise VerificationError(
                 "nothing was compared",
                 where=where,
@@ -284,7 +289,7 @@ class Comparison:
         if bad is None:
             return
         others = len(self.failed) - 1
-        more = f" ({others} more of {len(self.compared)} layers fail)" if others else ""
+        more = f" ({others} more of {len(self.rows)} layers fail)" if others else ""
         raise VerificationError(
             f"{_reason(bad, self.tolerance)}{more}",
             where=f"{where}, layer {bad.name}" if where else f"layer {bad.name}",
@@ -293,37 +298,35 @@ class Comparison:
         )
 
 
+def shortened(names: Sequence[str]) -> str:
+    """Some names in words: the first ones, and how many more there are."""
+    more = len(names) - _MOST_NAMES
+    shown = ", ".join(names[:_MOST_NAMES])
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
 def compare_sets(
     target: Mapping[str, Array],
     reference: Mapping[str, Array],
     tolerance: Tolerance | None = None,
     excepts: Collection[str] = (),
     order: Iterable[str] | None = None,
-    skipped: Mapping[str, str] | None = None,
 ) -> Comparison:
     """Compare all layers of two sets.
 
     order: layer names in execution order (default: the reference's own). Names of
-    `order` or of one set that are not in both are rows that fail as MISSING. skipped:
-    layers that cannot be compared, with the reason, which stands in their rows.
+    `order` or of one set that are not in both are rows that fail as MISSING.
     """
     tolerance = tolerance or Tolerance()
     names = dict.fromkeys([*(order or ()), *reference, *target])
     left_out = tuple(name for name in names if name in excepts)
-    reasons = skipped or {}
     rows = [
-        _skipped_row(name, target[name], reasons[name])
-        if name in reasons
-        else _row(name, target.get(name), reference.get(name), tolerance)
+        _row(name, target.get(name), reference.get(name), tolerance)
         for name in names
         if name not in excepts
     ]
     unknown = tuple(sorted(set(excepts) - set(names)))
     return Comparison(tuple(rows), tolerance, left_out, unknown)
-
-
-def _skipped_row(name: str, target: Array, reason: str) -> Row:
-    return Row(name, target.shape, Similarity(*_NAN, Match.SKIPPED), True, reason)
 
 
 def _row(name: str, target: Array | None, reference: Array | None, tolerance: Tolerance) -> Row:
@@ -352,6 +355,4 @@ def _cells(row: Row) -> tuple[str, ...]:
     values = ("-" if math.isnan(v) else f"{v:.6f}" for v in row.similarity.values)
     shape = "x".join(map(str, row.shape)) or "scalar"
     result = "passed" if row.passed else "FAILED"
-    if row.similarity.match is Match.SKIPPED:
-        result = "not compared"
     return (row.name, shape, *values, row.similarity.match.value, result, row.note)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -197,16 +198,13 @@ def test_other_sizes_and_nothing_at_all_fail() -> None:
         nothing.raise_if_failed()
 
 
-def test_skipped_layers_stand_in_the_table_with_the_reason() -> None:
-    one, two = np.ones(3), np.arange(3.0)
-    result = compare_sets({"a": one, "b": one}, {"a": one, "b": two}, skipped={"b": "a list"})
-    assert result.passed and [row.name for row in result.compared] == ["a"]
-    assert result.table()[2] == ("b", "3", "-", "-", "-", "SKIPPED", "not compared", "a list")
+def test_layers_without_reference_are_named_but_fail_nothing() -> None:
+    result = replace(compare_sets(layers(), layers()), uncompared={"odd": "why", "strange": "so"})
     result.raise_if_failed()
-    nothing = compare_sets({"b": one}, {"b": two}, skipped={"b": "a list"})
-    assert not nothing.passed
-    with pytest.raises(VerificationError, match="nothing was compared"):
-        nothing.raise_if_failed()
+    assert result.left_open == "odd, strange"
+    assert result.table()[-1] == ("strange", "", "-", "-", "-", "-", "NOT COMPARED", "so")
+    many = replace(result, uncompared={f"l{i}": "" for i in range(11)})
+    assert many.left_open == "l0, l1, l2, l3, l4, l5, l6, l7 and 3 more"
 
 
 def test_the_table_has_a_heading_and_a_line_per_layer() -> None:

@@ -14,11 +14,9 @@ def print_conversion(result: Conversion) -> None:
     ]
     for stage, comparison in result.comparisons.items():
         worst = ", ".join(f"{value:.4f}" for value in comparison.worst)
-        skipped = len(comparison.rows) - len(comparison.compared)
-        rest = f" ({skipped} not compared)" if skipped else ""
-        rows.append(
-            (stage, f"{len(comparison.compared)} layers, worst cos, cor, euc: {worst}{rest}")
-        )
+        rows.append((stage, f"{len(comparison.rows)} layers, worst cos, cor, euc: {worst}"))
+        if comparison.uncompared:
+            rows.append(("", f"not compared: {comparison.left_open}"))
     if not result.comparisons:
         rows.append(("verified", "no, as asked by --no-verify"))
     width = max(len(title) for title, _ in rows)

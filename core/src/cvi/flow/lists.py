@@ -23,12 +23,12 @@ def incomparable(graph: Graph, names: Iterable[str]) -> dict[str, str]:
 def float_reference(
     graph: Graph, values: Mapping[str, Array], target: Mapping[str, Array]
 ) -> dict[str, Array]:
-    """What the float layers of `target` should be equal to.
+    """What the float layers of `target` that are no lists should be equal to.
 
     values: all float layers for the test inputs. target: real values of the quantised ones.
     """
     boxes = {name: target[name] for name in lists(graph) if name in target}
-    reference = {name: values[name] for name in values if name in target}
+    reference = {name: values[name] for name in values if name in target and name not in boxes}
     later = [name for name in behind(graph, boxes) if not graph[name].incomparable]
     if not later:
         return reference

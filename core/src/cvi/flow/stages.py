@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cvi import plugins
-from cvi.compare import compare_sets
+from cvi.compare import compare_sets, shortened
 from cvi.errors import CviError, UnsupportedError, VerificationError
 from cvi.flow import images
 from cvi.flow.artefacts import keep_comparison, keep_graph, keep_table
@@ -23,7 +23,7 @@ from cvi.flow.equality import difference, same
 from cvi.flow.job import Job
 from cvi.flow.lists import float_reference, incomparable
 from cvi.flow.real import quantised_inputs, real_values
-from cvi.hookspecs import Frontend
+from cvi.hookspecs import Frontend, HasForeign
 from cvi.ir import Array, Graph
 
 
@@ -38,6 +38,9 @@ class Stage:
     title: str
     apply: Callable[[Job], None]
     wanted: Callable[[Job], bool] = lambda job: True
+
+
+_NO_REFERENCE = "the framework cannot compute it"
 
 
 def load(job: Job) -> None:
@@ -70,11 +73,17 @@ def simplify(job: Job) -> None:
 
 
 def verify_float(job: Job) -> None:
-    """Every layer that the framework can show, against the framework's own inference."""
-    request = job.request
+    """Every layer that the framework can show, against the framework's own inference.
+
+    An op that the framework does not know is not compared; the framework goes on behind it
+    with the value that the op has in the float graph.
+    """
+    request, frontend = job.request, _frontend(job)
     sources = {op.name: op.source for op in job.graph if op.source and op.name in job.values}
     given = {op.source or op.name: job.inputs[op.name] for op in job.graph.inputs}
-    shown = _frontend(job).reference(
+    foreign = frontend.foreign(request.model) if isinstance(frontend, HasForeign) else ()
+    given |= {source: job.values[n] for n, source in sources.items() if source in foreign}
+    shown = frontend.reference(
         request.model, given, weights=request.weights, tensors=list(dict.fromkeys(sources.values()))
     )
     reference = {
@@ -82,7 +91,11 @@ def verify_float(job: Job) -> None:
         for name, source in sources.items()
         if source in shown
     }
-    _compare(job, "verify-float", {n: job.values[n] for n in reference}, reference)
+    unknown = {name: _NO_REFERENCE for name in sources if name not in reference}
+    boxes = incomparable(job.graph, reference)
+    reference = {name: array for name, array in reference.items() if name not in boxes}
+    target = {name: job.values[name] for name in reference}
+    _compare(job, "verify-float", target, reference, unknown | boxes)
 
 
 def test_inputs(job: Job) -> None:
@@ -159,7 +172,9 @@ def verify_quantised(job: Job) -> None:
     found = real_values(job.quantised, job.quantised_values)
     target = {name: found[name] for name in job.values if name in found}
     reference = float_reference(job.graph, job.values, target)
-    _compare(job, "verify-quantised", target, reference)
+    boxes = incomparable(job.graph, target)
+    target = {name: array for name, array in target.items() if name not in boxes}
+    _compare(job, "verify-quantised", target, reference, boxes)
 
 
 def compile_program(job: Job) -> None:
@@ -270,26 +285,28 @@ def _refuse_unsupported(job: Job) -> None:
 
 
 def _compare(
-    job: Job, stage: str, target: Mapping[str, Array], reference: Mapping[str, Array]
+    job: Job,
+    stage: str,
+    target: Mapping[str, Array],
+    reference: Mapping[str, Array],
+    uncompared: Mapping[str, str] | None = None,
 ) -> None:
+    """uncompared: layers that are in neither set, with the reason."""
     request = job.request
     tolerances = {
         "verify-float": request.tolerance,
         "verify-quantised": request.quant_tolerance,
         "verify-machine": request.correctness,
     }
-    lists = incomparable(job.graph, target) if stage != "verify-machine" else {}
-    result = compare_sets(
-        target, reference, tolerances[stage], _present(job, target), skipped=lists
-    )
+    result = compare_sets(target, reference, tolerances[stage], _present(job, target))
+    result = replace(result, uncompared=uncompared or {})
     job.comparisons[stage] = result
     keep_comparison(job, stage, result, target, reference)
     worst = ", ".join(f"{value:.4f}" for value in result.worst)
-    job.progress.note(
-        f"{len(result.compared)} layers, worst cosine, correlation, euclidean: {worst}"
-    )
-    for name, reason in lists.items():
-        job.progress.note(f"{name} is not compared: {reason}")
+    job.progress.note(f"{len(result.rows)} layers, worst cosine, correlation, euclidean: {worst}")
+    for reason in dict.fromkeys(result.uncompared.values()):
+        names = [name for name, why in result.uncompared.items() if why == reason]
+        job.progress.note(f"not compared, {reason}: {shortened(names)}")
     try:
         result.raise_if_failed(str(request.model))
     except VerificationError as error:
