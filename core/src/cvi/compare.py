@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -230,7 +230,8 @@ class Comparison:
     """The result for a set of layers, rows in execution order.
 
     excepted: names that were left out on demand. unknown: demanded exceptions that are
-    in neither set. uncompared: layers that could not be compared, with the reason.
+    in neither set. uncompared: layers for which there is no reference, each with the reason
+    ("" when nobody tells).
     """
 
     rows: tuple[Row, ...]
@@ -241,8 +242,10 @@ class Comparison:
 
     @property
     def left_open(self) -> str:
-        """The layers that could not be compared, in words; "" when there are none."""
-        return shortened(list(self.uncompared))
+        """The layers without a reference, in words; "" when there are none."""
+        more = len(self.uncompared) - _MOST_NAMES
+        shown = ", ".join([*self.uncompared][:_MOST_NAMES])
+        return f"{shown} and {more} more" if more > 0 else shown
 
     @property
     def passed(self) -> bool:
@@ -272,8 +275,8 @@ class Comparison:
         """A heading and one line of text cells per layer."""
         head = ("layer", "shape", "cosine", "correlation", "euclidean", "match", "result", "note")
         open_rows = [
-            (name, "", "-", "-", "-", "-", "NOT COMPARED", reason)
-            for name, reason in self.uncompared.items()
+            (name, "", "-", "-", "-", "-", "NOT COMPARED", why)
+            for name, why in self.uncompared.items()
         ]
         return [head, *map(_cells, self.rows), *open_rows]
 
@@ -296,13 +299,6 @@ class Comparison:
             fix="see the table of layers; if the difference is expected, "
             "lower --tolerance or name the layer in --excepts",
         )
-
-
-def shortened(names: Sequence[str]) -> str:
-    """Some names in words: the first ones, and how many more there are."""
-    more = len(names) - _MOST_NAMES
-    shown = ", ".join(names[:_MOST_NAMES])
-    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def compare_sets(

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cvi import plugins
-from cvi.compare import compare_sets, shortened
+from cvi.compare import compare_sets
 from cvi.errors import CviError, UnsupportedError, VerificationError
 from cvi.flow import images
 from cvi.flow.artefacts import keep_comparison, keep_graph, keep_table
@@ -291,7 +292,7 @@ def _compare(
     reference: Mapping[str, Array],
     uncompared: Mapping[str, str] | None = None,
 ) -> None:
-    """uncompared: layers that are in neither set, with the reason."""
+    """uncompared: layers that are in neither set, with the reason ("" when nobody tells)."""
     request = job.request
     tolerances = {
         "verify-float": request.tolerance,
@@ -304,9 +305,10 @@ def _compare(
     keep_comparison(job, stage, result, target, reference)
     worst = ", ".join(f"{value:.4f}" for value in result.worst)
     job.progress.note(f"{len(result.rows)} layers, worst cosine, correlation, euclidean: {worst}")
-    for reason in dict.fromkeys(result.uncompared.values()):
-        names = [name for name, why in result.uncompared.items() if why == reason]
-        job.progress.note(f"not compared, {reason}: {shortened(names)}")
+    if uncompared:
+        job.progress.note(f"not compared: {result.left_open}")
+        for reason, count in Counter(filter(None, uncompared.values())).most_common():
+            job.progress.note(f"{count} of them: {reason}")
     try:
         result.raise_if_failed(str(request.model))
     except VerificationError as error:
