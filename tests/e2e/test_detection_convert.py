@@ -11,17 +11,22 @@ import cvi
 from cvi.calibrate.table import CalibrationTable, Threshold
 from cvi.compare import Match
 from cvi.errors import UnsupportedError
+from cvi.execute import evaluate
 from cvi.flow.real import quantised_inputs
 from cvi.ir import Array, DType, Graph, Input, TensorType, storage
 from cvi.ops import (
+    Concat,
     Conv2d,
+    DetectionOutput,
     FrcnDetection,
     FullyConnected,
+    Permute,
     Proposal,
     Reshape,
     RoiPooling,
     Sigmoid,
     Softmax,
+    prior_boxes,
 )
 from cvi.plugins import chip
 from cvi.precision import PrecisionPlan
@@ -43,10 +48,13 @@ class Builder:
         scale = gain / np.sqrt(np.prod(shape[1:]))
         return self.graph.constant("w", self.rng.normal(0, scale, shape).astype(np.float32))
 
-    def conv(self, name: str, x: str, channels: int, kernel: int = 1, **fields: object) -> None:
-        weight = self.weight(channels, self.graph.type_of(x).shape[1], kernel, kernel)
-        stride = (kernel, kernel)
-        self.graph.add(Conv2d(name=name, inputs=(x, weight), stride=stride, **fields))  # type: ignore[arg-type]
+    def conv(
+        self, name: str, x: str, channels: int, kernel: int = 1, relu: bool = False,
+        gain: float = 1.0,
+    ) -> None:  # fmt: skip
+        depth, stride = self.graph.type_of(x).shape[1], (kernel, kernel)
+        weight = self.weight(channels, depth, kernel, kernel, gain=gain)
+        self.graph.add(Conv2d(name=name, inputs=(x, weight), stride=stride, relu=relu))
 
     def dense(self, name: str, x: str, units: int, relu: bool = False, gain: float = 1.0) -> None:
         weight = self.weight(units, self.graph.type_of(x).shape[1], gain=gain)
@@ -82,6 +90,46 @@ def faster_rcnn() -> Graph:
         )
     )  # fmt: skip
     graph.outputs = ("objects", "chances")
+    return graph
+
+
+def ssd() -> Graph:
+    """Two maps of 6 x 6 and 3 x 3 cells, three boxes each, two classes and the background."""
+    make = Builder()
+    graph, loc, conf, priors = make.graph, [], [], []
+    graph.add(Input(name="x", type=TensorType((1, 2, 96, 96))))
+    make.conv("deep", "x", 16, kernel=16, relu=True)
+    make.conv("deeper", "deep", 16, kernel=2, relu=True)
+    for name, cells in (("deep", 6), ("deeper", 3)):
+        for kind, fields, parts in (("loc", 4, loc), ("conf", CLASSES, conf)):
+            head = f"{name}_mbox_{kind}"
+            make.conv(head, name, 3 * fields, gain=2)
+            graph.add(Permute(name=f"{head}_perm", inputs=(head,), order=(0, 2, 3, 1)))
+            shape = (1, 3 * fields * cells**2)
+            parts.append(f"{head}_flat")
+            graph.add(Reshape(name=parts[-1], inputs=(f"{head}_perm",), shape=shape))
+        size = 96 / cells
+        priors.append(
+            prior_boxes(
+                feature=(cells, cells), image=(96, 96), min_sizes=[1.5 * size],
+                aspect_ratios=[2, 0.5], variances=[0.1, 0.1, 0.2, 0.2], step=(size, size),
+            )
+        )  # fmt: skip
+    graph.constants["mbox_priorbox"] = np.concatenate(priors, axis=2)
+    graph.add(Concat(name="mbox_loc", inputs=tuple(loc), axis=1))
+    graph.add(Concat(name="mbox_conf", inputs=tuple(conf), axis=1))
+    boxes = 3 * (36 + 9)
+    graph.add(Reshape(name="rows", inputs=("mbox_conf",), shape=(1, boxes, CLASSES)))
+    graph.add(Softmax(name="chances", inputs=("rows",), axis=2))
+    graph.add(Reshape(name="flat_chances", inputs=("chances",), shape=(1, boxes * CLASSES)))
+    graph.add(
+        DetectionOutput(
+            name="detection_out", inputs=("mbox_loc", "flat_chances", "mbox_priorbox"),
+            num_classes=CLASSES, nms_threshold=0.45, top_k=100, keep_top_k=90,
+            confidence_threshold=0.6,
+        )
+    )  # fmt: skip
+    graph.outputs = ("detection_out",)
     return graph
 
 
@@ -129,6 +177,25 @@ def test_what_follows_from_boxes_is_compared_for_the_same_boxes(model: Path, nam
 
 def boxes_in(rows: Array) -> int:
     return int(np.count_nonzero(rows[..., 5]))
+
+
+def test_ssd_finds_the_boxes_of_the_float_graph(model: Path) -> None:
+    """The names of its operands are those by which the runtime looks for them."""
+    graph = ssd()
+    storage.save(graph, model)
+    result = convert(model, "cv182x")
+    inputs = load_tensors(model.parent / "data" / "0.npz")
+    fed = quantised_inputs(result.quantised, inputs)
+    (ours,) = run_file(result.path, fed).values()
+    (want,) = evaluate(graph, inputs).values()
+    sure = want[want[..., 2] > 0.85]
+    assert 3 < len(sure) < 90
+    for row in sure:
+        near = ours[ours[..., 1] == row[1]]
+        assert np.abs(near[:, 2:] - row[2:]).max(axis=1).min() < 0.1
+    if VENDOR:
+        (theirs,) = VendorRunner().run(result.path, fed, timeout=60).values()
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_lists_of_boxes_stay_floats(model: Path) -> None:
