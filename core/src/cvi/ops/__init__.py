@@ -39,7 +39,7 @@ from cvi.ops.movement import (
     Upsample,
 )
 from cvi.ops.norm import BatchNorm, Scale, Softmax
-from cvi.ops.normalise import InstanceNorm, Lrn, Normalize, SquareSum
+from cvi.ops.normalise import InstanceNorm, Lrn, Normalize, SquarePower
 from cvi.ops.pool import AvgPool2d, MaxPool2d, PoolMask
 from cvi.ops.reduce import Reduce
 from cvi.ops.resize import Resize
@@ -50,6 +50,6 @@ __all__ = [
     "InstanceNorm", "LeakyRelu", "Log", "Lrn", "MatMul", "Max", "MaxPool2d", "Min", "Mish",
     "Movement", "Mul", "Neg", "Normalize", "PRelu", "Pad", "Permute", "PixelShuffle",
     "PoolMask", "Pow", "Reciprocal", "Reduce", "Relu", "Reshape", "Resize", "Reverse", "Scale",
-    "Sigmoid", "Slice", "Softmax", "Softplus", "Sqrt", "SquareSum", "Sub", "Swish", "Tanh",
+    "Sigmoid", "Slice", "Softmax", "Softplus", "Sqrt", "SquarePower", "Sub", "Swish", "Tanh",
     "Tile", "Unary", "Upsample",
 ]  # fmt: skip

@@ -39,6 +39,7 @@ class Rewriter:
         self._thresholds = thresholds
         self._int8: dict[str, Operand] = {}
         self._fp32: dict[str, str] = {}
+        self._parts: dict[str, tuple[Operand, ...]] = {}
 
     # -- the float graph ----------------------------------------------------
 
@@ -71,6 +72,11 @@ class Rewriter:
             values = self.constant(name)
             self._int8[name] = self._cast(name) if values is None else self._stored(name, values)
         return self._int8[name]
+
+    def parts(self, name: str) -> tuple[Operand, ...]:
+        """The int8 form of a value, or several that add up to it more precisely: for each
+        element all but one are 0."""
+        return self._parts.get(name) or (self.int8(name),)
 
     def _cast(self, name: str) -> Operand:
         quantised = Quantize(
@@ -145,6 +151,10 @@ class Rewriter:
     def define_int8(self, op: Op) -> None:
         """Add the op that computes the layer of the same name in int8."""
         self._int8[op.name] = self._operand(self.graph.add(op))
+
+    def define_parts(self, name: str, parts: Sequence[Operand]) -> None:
+        """Say that these, besides its int8 form, add up to the layer of that name."""
+        self._parts[name] = tuple(parts)
 
     def define_fp32(self, op: Op) -> None:
         """Add the op that computes the layer of the same name in fp32."""

@@ -8,10 +8,11 @@ def load() -> None:
         conv,
         dense,
         eltwise,
+        instance_norm,
         movement,
-        normalise,
         pool,
         resize,
         softmax,
+        square_power,
         transposed,
     )
