@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -303,7 +304,7 @@ def pool_mask(writer: Writer, op: ops.PoolMask) -> None:
     rows, columns = (-(-n // size) for n, size in zip(shape[2:], op.size, strict=True))
     lower, right = rows * op.size[0] - shape[2], columns * op.size[1] - shape[3]
     x = _pool_padded(writer, op, op.inputs[0], (0, 0, lower, right), -np.inf)
-    windows = {"kernel_shape": op.size, "strides": op.size}
+    windows: dict[str, Any] = {"kernel_shape": op.size, "strides": op.size}
     indices = f"~{op.name}~indices"
     writer.node("MaxPool", [x], f"~{op.name}~maxima", second=indices, **windows)
     ones = writer.constant(op, "ones", np.ones((*shape[:2], rows, columns), np.float32))
