@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from small_nets import calibrated, chip, int8_inputs, kinds, network, quantise, table_of
+from small_nets import calibrated, chip, int8_inputs, kinds, network, quantise, real, table_of
 
 from cvi.calibrate.table import CalibrationTable, Threshold
 from cvi.execute import evaluate
 from cvi.ir import Array, Graph
-from cvi.ops import InstanceNorm, Lrn, Mul, Normalize, SquarePower
+from cvi.ops import InstanceNorm, Lrn, Mul, Normalize, Relu, SquarePower
 from cvi.ops.normalise import square_sums
 from cvi.passes import simplify
 from cvi_tpu.quantized.scheme import Int8Scheme
@@ -24,15 +24,16 @@ def integers(shape: tuple[int, ...], seed: int = 0) -> Array:
     return x.astype(np.float32)
 
 
-def power_error(op: SquarePower, x: Array) -> tuple[Array, Array]:
-    """The INT8 power of x in real units, and the true one where no square sum is 0."""
+def powers(op: SquarePower, x: Array) -> tuple[Array, Array]:
+    """The INT8 power of x in real units (its parts added up), and the true one, where no sum
+    of squares is 0."""
     graph = network(op.with_(name="y", inputs=("x",)), inputs={"x": x.shape})
     quantised = quantise(graph, calibrated(graph, {"x": x}))
-    got = evaluate(quantised, int8_inputs(quantised, {"x": x}), outputs=["y"])["y"]
+    names = [n for n in ("y_small", "y_large") if n in quantised] or ["y"]
+    got = evaluate(quantised, int8_inputs(quantised, {"x": x}), outputs=names)
     here = square_sums(x, op.size) > 0
-    scale = quantised.type_of("y").scale
-    assert scale is not None
-    return got[here] * scale, evaluate(graph, {"x": x})["y"][here]
+    total = sum(real(quantised, name, got[name]).reshape(here.shape) for name in names)
+    return np.asarray(total)[here], evaluate(graph, {"x": x})["y"][here]
 
 
 @pytest.mark.parametrize("shape", [(2, 64, 9, 10), (1, 300, 40), (1, 5, 8, 8)])
@@ -40,7 +41,7 @@ def power_error(op: SquarePower, x: Array) -> tuple[Array, Array]:
 def test_falling_powers_are_good_over_all_magnitudes(shape: tuple[int, ...], size: int) -> None:
     """1/32 of the sum and half a code: 1/64 and 1/90 of its root; half a step of the power."""
     op = SquarePower(name="y", exponent=-0.5, size=size, shift=0.01)
-    got, want = power_error(op, integers(shape))
+    got, want = powers(op, integers(shape))
     assert want.max() > 10 * want.min()
     assert np.all(np.abs(got - want) <= want / 35 + want.max() / 127 * 0.52)
 
@@ -48,7 +49,7 @@ def test_falling_powers_are_good_over_all_magnitudes(shape: tuple[int, ...], siz
 @pytest.mark.parametrize("shift", [0.0, 500.0])
 def test_rising_powers(shift: float) -> None:
     op = SquarePower(name="y", exponent=0.5, scale=0.25, shift=shift)
-    got, want = power_error(op, integers((1, 64, 9, 10)))
+    got, want = powers(op, integers((1, 64, 9, 10)))
     assert np.all(np.abs(got - want) <= want / 35 + want.max() / 127 * 0.52)
 
 
@@ -99,6 +100,17 @@ def test_the_pole_leaves_the_other_values_their_steps() -> None:
     table = calibrated(graph, {"x": x})
     assert table.threshold("y_power") > 9e4
     assert cosine(graph, x, table) > 0.999
+
+
+def test_the_parts_of_a_power_are_joined_for_who_wants_one_tensor() -> None:
+    x = integers((1, 64, 9, 10))
+    power = SquarePower(name="p", inputs=("x",), exponent=-0.5)
+    graph = network(power, Relu(name="r", inputs=("p",)), inputs={"x": x.shape})
+    quantised = quantise(graph, calibrated(graph, {"x": x}))
+    assert kinds(quantised)[-3:] == ["Int8Add", "Int8Clip", "Dequantize"]
+    got, want = evaluate(quantised, int8_inputs(quantised, {"x": x})), evaluate(graph, {"x": x})
+    (y,), scale = got.values(), quantised.type_of("r").scale
+    assert scale is not None and np.abs(y - want["r"]).max() <= 0.03 * want["r"].max() + scale
 
 
 # -- whole layers: as close as int8 input and output allow -----------------------------

@@ -62,10 +62,11 @@ def square_power(op: SquarePower, to: Rewriter) -> None:
     top = to.scale(op.name) * STEPS
     if op.exponent < 0:  # close to its pole calibration sees what would leave no steps
         top = min(top, float(op.function(np.float64(min(least, largest)))))
-    _define(op, to, index, powers, top)
     bottom = float(op.function(np.float64(largest)))
     if op.exponent < 0 and top > WIDE * bottom:
         _define_parts(op, to, index, powers, math.sqrt(top * bottom), top)
+    else:
+        _define(op, to, index, powers, top)
 
 
 def _define(op: SquarePower, to: Rewriter, index: Operand, powers: Array, top: float) -> None:
