@@ -410,7 +410,7 @@ def test_norms_over_channels_and_over_images():
         %c : fp32[2x1x4] = SquarePower(%x) {exponent=0.5}
         %n_image : fp32[1x24] = Reshape(%x) {shape=(1, 24)}
         %n_norm : fp32[1x1] = SquarePower(%n_image) {exponent=0.5}
-        %n : fp32[] = Reshape(%n_norm) {shape=()}
+        %n : fp32[scalar] = Reshape(%n_norm) {shape=()}
         return %c, %n
         """,
     )
