@@ -9,10 +9,12 @@ def load() -> None:
         dense,
         detection,
         eltwise,
+        instance_norm,
         movement,
         pool,
         regions,
         resize,
         softmax,
+        square_power,
         transposed,
     )
