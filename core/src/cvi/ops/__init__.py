@@ -63,6 +63,6 @@ __all__ = [
     "Lrn", "MatMul", "Max", "MaxPool2d", "Min", "Mish", "Movement", "Mul", "Neg", "Normalize",
     "PRelu", "Pad", "Permute", "PixelShuffle", "PoolMask", "Pow", "Proposal", "Reciprocal",
     "Reduce", "Relu", "Reshape", "Resize", "RetinaFaceDetection", "Reverse", "RoiPooling",
-    "Scale", "Sigmoid", "Slice", "Softmax", "Softplus", "Sqrt", "SquarePower", "SquareSum",
+    "Scale", "Sigmoid", "Slice", "Softmax", "Softplus", "Sqrt", "SquarePower",
     "Sub", "Swish", "Tanh", "Tile", "Unary", "Upsample", "YoloDetection", "prior_boxes",
 ]  # fmt: skip
