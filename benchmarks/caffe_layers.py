@@ -2,9 +2,9 @@
 
     python benchmarks/caffe_layers.py [--check]
 
-Meanings are the first sentences of the converters' docstrings, conditions the reasons of their refusals. Where a
-type occurs is counted in the networks of shared/, if they are there. With --check nothing
-is written; the exit code says whether the page is up to date.
+Meanings are the first sentences of the converters' docstrings, conditions the reasons of
+their refusals. Where a type occurs is counted in the networks of shared/, if they are there.
+With --check nothing is written; the exit code says whether the page is up to date.
 """
 
 from __future__ import annotations
