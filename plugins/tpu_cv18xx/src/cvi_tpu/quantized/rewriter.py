@@ -114,9 +114,14 @@ class Rewriter:
 
     def ranked(self, x: Operand, rank: int, helper: str, suffix: str) -> Operand:
         """The operand with leading dimensions of 1 up to the rank, as broadcasting needs."""
-        if len(x.shape) == rank:
-            return x
         shape = (1,) * (rank - len(x.shape)) + x.shape
+        return self.reshaped(x, shape, helper, suffix)
+
+    def reshaped(self, x: Operand, shape: Shape, helper: str, suffix: str) -> Operand:
+        """The operand with another shape; where it has not, a Reshape is added that is called
+        `<helper>_<suffix>`, or a constant is stored anew."""
+        if x.shape == shape:
+            return x
         values = self.graph.constants.get(x.name)
         if values is not None:
             return replace(x, name=self.store(helper, suffix, values.reshape(shape)), shape=shape)

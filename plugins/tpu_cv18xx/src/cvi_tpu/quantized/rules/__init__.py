@@ -8,6 +8,7 @@ def load() -> None:
         conv,
         dense,
         eltwise,
+        matmul,
         movement,
         pool,
         resize,
