@@ -8,6 +8,7 @@ def load() -> None:
         conv,
         dense,
         eltwise,
+        lookup,
         matmul,
         movement,
         pool,
