@@ -24,8 +24,8 @@ def argmax(op: ArgMax, to: Rewriter) -> None:
     """The TPU brings the axis to the end and finds the maximum of every block, the
     runtime's argmax_v3 finds where it is.
 
-    Its functions argmax and argmax_with_conf are of no use: one is wrong for rows without
-    a positive maximum, the other gives values too.
+    The runtime's older argmax overlooks rows without a positive maximum, and all of these
+    functions ignore what follows the axis (FACTS_TOOLCHAIN 3.7).
     """
     x = _rows(op, to)
     index = CpuFunction(
