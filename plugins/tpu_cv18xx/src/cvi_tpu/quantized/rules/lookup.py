@@ -11,12 +11,15 @@ from cvi_tpu.quantized.ops import CpuFunction, Int8MaxPool2d
 from cvi_tpu.quantized.ops.cpu import FILE_DIMS
 from cvi_tpu.quantized.registry import quantizes, requires
 from cvi_tpu.quantized.rewriter import Chain, Operand, Rewriter
+from cvi_tpu.quantized.rules.detection import has_cpu_functions
 
 BLOCK, SIDE = 256, 16
 """The runtime wants the maximum of every 256 elements (FACTS_CVIMODEL 6, argmax), which are
 pooled as planes of 16 x 16."""
 
 LOWEST = -128
+
+requires(ArgMax, Embedding)(has_cpu_functions)
 
 
 @quantizes(ArgMax)
@@ -116,12 +119,3 @@ def table_is_constant(op: Embedding, graph: Graph, spec: ChipSpec) -> bool:
     make it a constant
     """
     return op.inputs[1] in graph.constants
-
-
-@requires(ArgMax, Embedding)
-def has_cpu_functions(op: ArgMax | Embedding, graph: Graph, spec: ChipSpec) -> bool:
-    """the chip's runtime has no CPU functions, and the TPU cannot do it alone
-
-    leave it to the host: end the network before it with --outputs, or begin behind it
-    """
-    return spec.has_cpu_functions
