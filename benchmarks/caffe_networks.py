@@ -114,8 +114,8 @@ def agreeing_classes() -> str:
     same = right = count = 0
     for line in (images / "labels.txt").read_text().splitlines():
         name, label = line.split()
-        pixels = cv2.imread(str(images / name)).astype(np.float32)
-        x = (pixels - np.float32([104, 117, 123])).transpose(2, 0, 1)[None]
+        pixels = np.asarray(cv2.imread(str(images / name)), np.float32)
+        x = (pixels - np.array([104, 117, 123], np.float32)).transpose(2, 0, 1)[None]
         reference.setInput(x)
         ours = int(session.run({"data": x})[graph.outputs[0]].argmax())
         same += ours == int(reference.forward().argmax())
