@@ -21,6 +21,7 @@ from cvi.ops import (
     FullyConnected,
     MatMul,
     Mul,
+    Recurrent,
     Scale,
     Sub,
 )
@@ -32,7 +33,7 @@ class Examination:
 
     layers: name, kind and result type of each, in execution order. ops: how often each
     kind occurs. parameters: elements of all constants. macs: multiply-accumulates of
-    convolutions and matrix products for one inference. preprocessing: by image input, the
+    convolutions, matrix products and recurrences for one inference. preprocessing: by image input, the
     formula or what is known of it, and how.
     """
 
@@ -138,6 +139,9 @@ def macs(graph: Graph, op: Op) -> int:
     if isinstance(op, ConvTranspose2d):
         read = graph.type_of(op.inputs[0])
         return read.elements * math.prod(graph.type_of(op.inputs[1]).shape[1:])
+    if isinstance(op, Recurrent):
+        steps, batch, _ = graph.type_of(op.inputs[0]).shape
+        return steps * batch * sum(graph.type_of(name).elements for name in op.inputs[1:3])
     if isinstance(op, (FullyConnected, MatMul)):
         return op.type.elements * graph.type_of(op.inputs[0]).shape[-1]
     return 0
