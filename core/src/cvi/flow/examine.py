@@ -33,8 +33,8 @@ class Examination:
 
     layers: name, kind and result type of each, in execution order. ops: how often each
     kind occurs. parameters: elements of all constants. macs: multiply-accumulates of
-    convolutions, matrix products and recurrences for one inference. preprocessing: by image input, the
-    formula or what is known of it, and how.
+    convolutions, matrix products and recurrences for one inference. preprocessing: by image
+    input, the formula or what is known of it, and how.
     """
 
     name: str

@@ -12,7 +12,7 @@ from cvi_frontend_onnx.tensors import Tensors
 if TYPE_CHECKING:
     from onnx import AttributeProto, NodeProto
 
-_TYPES = {"f": 1, "i": 2, "s": 3, "t": 4, "floats": 6, "ints": 7}
+_TYPES = {"f": 1, "i": 2, "s": 3, "t": 4, "floats": 6, "ints": 7, "strings": 8}
 """Field of AttributeProto -> AttributeProto.AttributeType."""
 
 
@@ -67,6 +67,9 @@ class Attributes:
     def string(self, name: str, default: str | None = None) -> str:
         value = self._get(name, "s", None if default is None else default.encode())
         return bytes(value).decode("utf-8", "replace")
+
+    def strings(self, name: str, default: Sequence[bytes] | None = None) -> tuple[bytes, ...]:
+        return tuple(self._get(name, "strings", default))
 
     def tensor(self, name: str) -> Array:
         """A tensor attribute as an array."""

@@ -233,6 +233,12 @@ class Importer:
                 where=tensor,
                 fix="name the other outputs with --outputs",
             )
+        if value.grid is not None:
+            raise UnsupportedError(
+                "this output is held in integers of the model's own quantisation",
+                where=tensor,
+                fix="name the tensor before its QuantizeLinear with --outputs",
+            )
         graph = self._builder.graph
         if not isinstance(graph[value.name], Input):
             return value.name

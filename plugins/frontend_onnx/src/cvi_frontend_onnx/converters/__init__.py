@@ -7,12 +7,18 @@ def load() -> None:
     """Import every family, which registers its converters."""
     from cvi_frontend_onnx.converters import (  # noqa: F401
         activation,
+        attention,
         constant,
         conv,
+        einsum,
         elementwise,
+        functions,
+        layernorm,
         matrix,
         norm,
         pool,
+        quantised,
+        recurrent,
         reduce,
         resize,
         select,

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from cvi.ir import Array
+from cvi import ops
+from cvi.ir import Array, Shape
 from cvi_frontend_onnx.node import Node
 from cvi_frontend_onnx.registry import converts
 from cvi_frontend_onnx.tensors import element_type
-from cvi_frontend_onnx.values import Value, is_float
+from cvi_frontend_onnx.values import Value, as_fp32, is_float
 
 _COMPARE: dict[str, Callable[[Array, Array], Any]] = {
     "Equal": np.equal,
@@ -24,18 +25,16 @@ _COMPARE: dict[str, Callable[[Array, Array], Any]] = {
     "Xor": np.logical_xor,
 }
 
-_ROUND: dict[str, Callable[[Array], Any]] = {
-    "Floor": np.floor,
-    "Ceil": np.ceil,
-    "Round": np.rint,
-    "Sign": np.sign,
-    "Not": np.logical_not,
-}
-
 _BY_ONNX = (
     "ArgMax",
     "ArgMin",
-    "CumSum",
+    "BitwiseAnd",
+    "BitwiseNot",
+    "BitwiseOr",
+    "BitwiseXor",
+    "EyeLike",
+    "IsInf",
+    "IsNaN",
     "NonZero",
     "ScatterElements",
     "ScatterND",
@@ -108,6 +107,8 @@ def cast(node: Node) -> Value:
         node.refuse("turns data into or from floats of 8 bits or less")
     if x.array is not None:
         return node.fold(x.array.astype(dtype))
+    if x.grid is not None:
+        node.refuse("casts data of the model's own quantisation")
     if x.dtype == dtype or is_float(dtype):
         return Value(x.name, x.shape, dtype)
     if x.is_float or dtype.kind == "b" or not np.can_cast(x.dtype, dtype):
@@ -128,10 +129,21 @@ def compare(node: Node) -> Value:
     return node.fold(_COMPARE[node.op_type](a, b))
 
 
-@converts(*_ROUND)
-def round_(node: Node) -> Value:
+@converts("Not")
+def not_(node: Node) -> Value:
     (array,) = node.arrays()
-    return node.fold(np.asarray(_ROUND[node.op_type](array)).astype(array.dtype))
+    return node.fold(np.logical_not(array))
+
+
+@converts("OneHot")
+def one_hot(node: Node) -> Value:
+    indices, depth, values = node.arrays()
+    count = int(depth.reshape(-1)[0])
+    axis = node.axis(node.attributes.integer("axis", -1), indices.ndim + 1)
+    node.will_compute((*indices.shape, max(count, 0)))
+    inside = (indices >= -count) & (indices < count)
+    hot = (np.arange(count) == (indices % max(count, 1))[..., None]) & inside[..., None]
+    return node.fold(np.moveaxis(np.where(hot, values[1], values[0]), -1, axis))
 
 
 @converts("Mod")
@@ -146,9 +158,38 @@ def modulo(node: Node) -> Value:
 
 @converts("Where")
 def where(node: Node) -> Value:
-    condition, a, b = node.arrays()
-    node.will_compute(np.broadcast_shapes(condition.shape, a.shape, b.shape))
-    return node.fold(np.where(condition, a, b))
+    """With a constant condition, data is multiplied by masks of ones and zeros."""
+    condition, a, b = (node.operand(i) for i in range(3))
+    shape = np.broadcast_shapes(condition.shape, a.shape, b.shape)
+    mask = node.constant(0, "the condition").astype(bool)
+    if a.array is not None and b.array is not None:
+        node.will_compute(shape)
+        return node.fold(np.where(mask, a.array, b.array))
+    if mask.all() or not mask.any():
+        return _expanded(node, a if mask.all() else b, shape)
+    parts = [_masked(node, a, mask, "true"), _masked(node, b, ~mask, "false")]
+    return _expanded(node, node.emit(ops.Add(name=node.layer), *parts), shape)
+
+
+def _masked(node: Node, x: Value, mask: Array, suffix: str) -> Value | Array:
+    """x where the mask is set, else 0."""
+    if x.array is None:
+        return node.emit(ops.Mul(name=node.helper(suffix)), x, mask.astype(np.float32))
+    node.will_compute(np.broadcast_shapes(x.shape, mask.shape))
+    return np.where(mask, as_fp32(x.array), np.float32(0))
+
+
+def _expanded(node: Node, x: Value, shape: Shape) -> Value:
+    """x broadcast to the shape of the result."""
+    if x.shape == shape:
+        return x
+    if x.array is not None:
+        node.will_compute(shape)
+        return node.fold(np.broadcast_to(x.array, shape))
+    aligned = (1,) * (len(shape) - x.rank) + x.shape
+    repeats = tuple(big // small for big, small in zip(shape, aligned, strict=True))
+    flat = node.emit(ops.Reshape(name=node.helper("shape"), shape=aligned), x)
+    return node.emit(ops.Tile(name=node.layer, repeats=repeats), flat)
 
 
 @converts(*_BY_ONNX)
