@@ -18,6 +18,7 @@ import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,10 +83,10 @@ def randomise(module: Any) -> None:
 def quiet() -> Iterator[None]:
     """The exporters talk a lot."""
     logging.disable(logging.WARNING)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        with contextlib.redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
+    out, err = io.StringIO(), io.StringIO()
+    with warnings.catch_warnings(), redirect_stdout(out), redirect_stderr(err):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def compare(path: Path) -> str:
@@ -93,9 +94,7 @@ def compare(path: Path) -> str:
     frontend = OnnxFrontend()
     graph = frontend.load(path)
     rng = np.random.default_rng(3)
-    feeds = {
-        op.name: rng.standard_normal(op.type.shape).astype(np.float32) for op in graph.inputs
-    }
+    feeds = {op.name: rng.standard_normal(op.type.shape).astype(np.float32) for op in graph.inputs}
     small = simplify(graph)
     for stage in (graph, small):
         values = evaluate(stage, feeds, keep=True)

@@ -319,7 +319,14 @@ def test_all_unsupported_nodes_are_named_at_once(build: Build) -> None:
         LOAD(path)
     text = str(caught.value)
     assert len(caught.value.problems) == 5, text
-    for word in ("'rnn1'", "antialias", "dilations (2, 2)", "FancyOp 'd'", "Hardmax 'e'", "--outputs"):
+    for word in (
+        "'rnn1'",
+        "antialias",
+        "dilations (2, 2)",
+        "FancyOp 'd'",
+        "Hardmax 'e'",
+        "--outputs",
+    ):
         assert word in text
 
 
@@ -373,6 +380,10 @@ def test_second_output_of_max_pool(build: Build) -> None:
     assert kinds(LOAD(unused)) == ["Input", "MaxPool2d"]
     with pytest.raises(UnsupportedError, match="output i"):
         LOAD(build([pool], {"x": (1, 1, 4, 4)}, ["y", "i"]))
+    with pytest.raises(UnsupportedError, match="output i"):
+        LOAD(build([pool, node("Cast", ["i"], ["z"], to=1)], {"x": (1, 1, 4, 4)}, ["y", "z"]))
+    with pytest.raises(UnsupportedError, match="output i"):
+        LOAD(unused, outputs=["i"])
 
 
 @pytest.mark.parametrize("opset", [6, 29, 1000])

@@ -34,12 +34,14 @@ from cvi.ops.movement import (
     Permute,
     PixelShuffle,
     Reshape,
+    Reverse,
     Slice,
     Tile,
     Upsample,
 )
 from cvi.ops.norm import BatchNorm, LayerNorm, Scale, Softmax
-from cvi.ops.pool import AvgPool2d, MaxPool2d
+from cvi.ops.normalise import InstanceNorm, Lrn, Normalize, SquareSum
+from cvi.ops.pool import AvgPool2d, MaxPool2d, PoolMask
 from cvi.ops.recurrent import Gru, Lstm, Recurrent
 from cvi.ops.reduce import Reduce
 from cvi.ops.resize import Resize
@@ -47,9 +49,9 @@ from cvi.ops.resize import Resize
 __all__ = [
     "Abs", "Add", "AvgPool2d", "BatchNorm", "Clip", "Concat", "Conv2d", "ConvTranspose2d", "Div",
     "Elementary", "Eltwise", "Elu", "Erf", "Exp", "FullyConnected", "Gelu", "Gru", "HardSigmoid",
-    "HardSwish", "LayerNorm", "LeakyRelu", "Log", "Lstm", "MatMul", "Max", "MaxPool2d", "Min",
-    "Mish", "Movement", "Mul", "Neg", "PRelu", "Pad", "Permute", "PixelShuffle", "Pow",
-    "Reciprocal", "Recurrent", "Reduce", "Relu", "Reshape", "Resize", "Scale", "Shrink",
-    "Sigmoid", "Slice", "Softmax", "Softplus", "Sqrt", "Sub", "Swish", "Tanh", "ThresholdedRelu",
-    "Tile", "Unary", "Upsample",
+    "HardSwish", "InstanceNorm", "LayerNorm", "LeakyRelu", "Log", "Lrn", "Lstm", "MatMul", "Max",
+    "MaxPool2d", "Min", "Mish", "Movement", "Mul", "Neg", "Normalize", "PRelu", "Pad", "Permute",
+    "PixelShuffle", "PoolMask", "Pow", "Reciprocal", "Recurrent", "Reduce", "Relu", "Reshape",
+    "Resize", "Reverse", "Scale", "Shrink", "Sigmoid", "Slice", "Softmax", "Softplus", "Sqrt",
+    "SquareSum", "Sub", "Swish", "Tanh", "ThresholdedRelu", "Tile", "Unary", "Upsample",
 ]  # fmt: skip

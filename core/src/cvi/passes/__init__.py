@@ -17,10 +17,13 @@ from cvi.passes.batchnorm_to_scale import BatchNormToScale
 from cvi.passes.clip_to_relu import ClipToRelu
 from cvi.passes.dead_code import RemoveDeadCode
 from cvi.passes.edit import Alias, Constant, Edit, Replacement
+from cvi.passes.expand_lrn import ExpandLrn
+from cvi.passes.expand_normalize import ExpandNormalize
 from cvi.passes.fold_bias import FoldBias
 from cvi.passes.fold_constants import FoldConstants
 from cvi.passes.fold_scales import FoldScales
 from cvi.passes.fuse_activations import FuseActivations
+from cvi.passes.fuse_layer_norm import FuseLayerNorm
 from cvi.passes.fuse_pads import FusePads
 from cvi.passes.fuse_relu import FuseRelu
 from cvi.passes.matmul_to_fc import MatMulToFullyConnected
@@ -44,8 +47,11 @@ SIMPLIFY: tuple[Pass, ...] = (
     RemoveDeadCode(),
     FoldConstants(),
     RemoveIdentities(),
+    ExpandLrn(),
+    ExpandNormalize(),
     BatchNormToScale(),
     FuseActivations(),
+    FuseLayerNorm(),
     MatMulToFullyConnected(),
     FoldBias(),
     ArithmeticToScale(),

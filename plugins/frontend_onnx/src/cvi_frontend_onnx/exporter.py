@@ -82,9 +82,13 @@ class Writer:
         wanted = self.integers(op, f"shape{operand}", shape)
         return self.node("Reshape", [op.inputs[operand], wanted], f"~{op.name}~vector{operand}")
 
-    def node(self, op_type: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        """Add a node with one output; returns the output's name."""
-        self.node_of_many(op_type, inputs, [output], output, **attributes)
+    def node(
+        self, op_type: str, inputs: Sequence[str], output: str, *, second: str = "",
+        **attributes: Any,
+    ) -> str:  # fmt: skip
+        """Add a node; returns its output's name. second: the name of a second output."""
+        outputs = [output, second] if second else [output]
+        self.node_of_many(op_type, inputs, outputs, output, **attributes)
         return output
 
     def node_of_many(

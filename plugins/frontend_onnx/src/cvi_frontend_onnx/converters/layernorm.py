@@ -98,18 +98,3 @@ def mean_variance_norm(node: Node) -> Value:
     norm = ops.LayerNorm(name=node.helper("norm"), axis=len(kept), eps=1e-9)
     back = tuple(int(i) for i in np.argsort(order))
     return node.emit(ops.Permute(name=node.layer, order=back), node.emit(norm, last))
-
-
-@converts("LpNormalization")
-def lp_norm(node: Node) -> Value:
-    """x divided by the sum of magnitudes (p = 1) or the root of the sum of squares (p = 2)."""
-    x, p = node.operand(0), node.attributes.integer("p", 2)
-    axis = node.axis(node.attributes.integer("axis", -1), x.rank)
-    if p not in (1, 2):
-        node.broken(f"p is {p}")
-    size = x if p == 2 else node.emit(ops.Abs(name=node.helper("abs")), x)
-    method = "l2" if p == 2 else "sum"
-    below = node.emit(ops.Reduce(name=node.helper("norm"), method=method, axes=(axis,)), size)
-    least = np.full(1, np.finfo(np.float32).tiny, np.float32)  # zeros stay zeros
-    below = node.emit(ops.Max(name=node.helper("nonzero")), below, least)
-    return node.emit(ops.Div(name=node.layer), x, below)

@@ -9,6 +9,7 @@ def load() -> None:
         dense,
         eltwise,
         movement,
+        normalise,
         pool,
         resize,
         softmax,
