@@ -93,9 +93,7 @@ def _clipped_sum(name: str, edit: Edit) -> tuple[str, float, float] | None:
     """x, b and m of clip(x + b, 0, m)."""
     clip = edit.single(name)
     most = None
-    if isinstance(clip, Clip) and clip.minimum == 0:
-        most = clip.maximum
-    elif isinstance(clip, Relu):
+    if (isinstance(clip, Clip) and clip.minimum == 0) or isinstance(clip, Relu):
         most = clip.maximum
     if clip is None or most is None or not math.isfinite(most):
         return None

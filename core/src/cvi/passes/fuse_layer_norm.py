@@ -122,7 +122,5 @@ def _with_parameter(op: Op, edit: Edit) -> Replacement:
         if taken or isinstance(op, Div) or values.shape != norm.type.shape[norm.axis :]:
             continue
         operands = (gamma, other) if isinstance(op, Add) else (other, "")
-        return norm.with_(
-            name=op.name, source=op.source, inputs=(norm.inputs[0], *operands)
-        )
+        return norm.with_(name=op.name, source=op.source, inputs=(norm.inputs[0], *operands))
     return None

@@ -15,14 +15,14 @@ from cvi_frontend_onnx.attributes import Attributes
 from cvi_frontend_onnx.builder import Builder
 from cvi_frontend_onnx.model import check_names, opsets
 from cvi_frontend_onnx.node import Node
-from cvi_frontend_onnx.order import choose_outputs, execution_order, layer_names
+from cvi_frontend_onnx.order import choose_outputs, execution_order, layer_names, reads
 from cvi_frontend_onnx.registry import Converter
 from cvi_frontend_onnx.shapes import InputShapes, declared_shape, fix_shapes
 from cvi_frontend_onnx.tensors import Tensors, element_type
 from cvi_frontend_onnx.values import Indices, Value, check_elements
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 _MALFORMED = (
     ValueError,
@@ -83,7 +83,7 @@ class Importer:
         self._add_inputs(shapes)
         self._add_initializers(order, tensors)
         for index in order:
-            self._convert(index)
+            self._convert(graph.node[index], index)
         if self.problems:
             raise self._unsupported()
         return self._finish(tensors)
@@ -118,29 +118,33 @@ class Importer:
 
     def _add_initializers(self, order: Sequence[int], outputs: Sequence[str]) -> None:
         graph = self.model.graph
-        used = {name for i in order for name in graph.node[i].input} | set(outputs)
+        used = {name for i in order for name in reads(graph.node[i])} | set(outputs)
         for tensor in graph.initializer:
             if tensor.name in used and tensor.name not in self.values:
-                where = f"initializer {tensor.name!r}"
-                self.values[tensor.name] = Value.of(self._tensors.array(tensor, where), tensor.name)
+                self._add_initializer(tensor)
         for i, sparse in enumerate(graph.sparse_initializer):
             if sparse.values.name in used:
                 self._refused[-1 - i] = f"initializer {sparse.values.name!r}: is sparse"
 
+    def _add_initializer(self, tensor: TensorProto) -> None:
+        array = self._tensors.array(tensor, f"initializer {tensor.name!r}")
+        self.values[tensor.name] = Value.of(array, tensor.name)
+
     # -- nodes ------------------------------------------------------------
 
-    def _convert(self, index: int) -> None:
-        proto = self.model.graph.node[index]
+    def _convert(self, proto: NodeProto, index: int, inside: bool = False) -> None:
+        """Convert one node. index: its place in the file, or that of the node around it."""
         where = _where(proto)
-        if any(name and name not in self.values for name in proto.input):
+        if any(name and name not in self.values for name in reads(proto)):
             return  # behind a refused node of unknown shape
         if _op_name(proto) not in self._converters:
+            self._refused.setdefault(index, f"{where}: the op is not supported")
             self._stand_in(proto)
             return
         try:
-            results = self._results(proto, where)
+            results = self._results(proto, where, index, inside)
         except UnsupportedError as error:
-            self._refused[index] = f"{where}: {error.why}"
+            self._refused.setdefault(index, f"{where}: {error.why}")
             self._stand_in(proto)
             return
         except CviError as error:
@@ -157,7 +161,18 @@ class Importer:
             if name:
                 self.values[name] = value
 
-    def _results(self, proto: NodeProto, where: str) -> Sequence[Value]:
+    def _inline(self, graph: GraphProto, index: int) -> list[Value]:
+        """The outputs of a branch, whose nodes become part of the network."""
+        for tensor in graph.initializer:
+            self._add_initializer(tensor)
+        for node in graph.node:
+            self._convert(node, index, inside=True)
+        missing = [value.name for value in graph.output if value.name not in self.values]
+        if missing:
+            raise UnsupportedError(f"its branch does not give {', '.join(missing)}")
+        return [self.values[value.name] for value in graph.output]
+
+    def _results(self, proto: NodeProto, where: str, index: int, inside: bool) -> Sequence[Value]:
         attributes = Attributes(proto, self._tensors, where)
         inputs = [self.values[name] if name else None for name in proto.input]
         while inputs and inputs[-1] is None:
@@ -173,6 +188,8 @@ class Importer:
             attributes=attributes,
             builder=self._builder,
             batch=self._batch,
+            inline=lambda graph: self._inline(graph, index),
+            shown=not inside,
         )
         with np.errstate(all="ignore"):
             result = self._converters[node.op_type](node)

@@ -129,6 +129,16 @@ def compare(node: Node) -> Value:
     return node.fold(_COMPARE[node.op_type](a, b))
 
 
+@converts("If")
+def if_(node: Node) -> list[Value]:
+    """The branch that is taken; the condition is shape arithmetic."""
+    condition = node.constant(0, "the condition")
+    if condition.size != 1:
+        node.broken(f"the condition has {condition.size} elements")
+    node.attributes.ignore("then_branch", "else_branch")
+    return node.inline(node.attributes.graph("then_branch" if condition.item() else "else_branch"))
+
+
 @converts("Not")
 def not_(node: Node) -> Value:
     (array,) = node.arrays()
