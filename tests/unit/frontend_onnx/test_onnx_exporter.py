@@ -12,7 +12,7 @@ from cvi import ops
 from cvi.errors import InputError, UnsupportedError
 from cvi.execute import evaluate
 from cvi.ir import DType, Graph, Input, Op, TensorType
-from cvi.ops.functions import FUNCTIONS
+from cvi.ops.functions import COMPARISONS, FUNCTIONS
 from cvi_frontend_onnx.executor import OnnxRuntimeExecutor
 from cvi_frontend_onnx.exporter import exporters, to_onnx
 
@@ -72,6 +72,7 @@ CASES = [
     unary(ops.Gelu(name=Y)),
     unary(ops.Gelu(name=Y, approximate=True)),
     *(unary(ops.Elementary(name=Y, which=which)) for which in sorted(FUNCTIONS)),
+    *(unary(ops.Compare(name=Y, which=which, value=0.2)) for which in sorted(COMPARISONS)),
     unary(ops.Shrink(name=Y, threshold=0.3, bias=0.1)),
     unary(ops.ThresholdedRelu(name=Y, threshold=0.4)),
     Case(ops.PRelu(name=Y), constants=((4,),)),

@@ -26,7 +26,7 @@ from cvi.ops.activation import (
 )
 from cvi.ops.conv import Conv2d, ConvTranspose2d, FullyConnected, MatMul
 from cvi.ops.elementwise import Add, Div, Eltwise, Max, Min, Mul, Sub
-from cvi.ops.functions import Elementary, Shrink, ThresholdedRelu
+from cvi.ops.functions import Compare, Elementary, Shrink, ThresholdedRelu
 from cvi.ops.movement import (
     Concat,
     Movement,
@@ -47,11 +47,12 @@ from cvi.ops.reduce import Reduce
 from cvi.ops.resize import Resize
 
 __all__ = [
-    "Abs", "Add", "AvgPool2d", "BatchNorm", "Clip", "Concat", "Conv2d", "ConvTranspose2d", "Div",
-    "Elementary", "Eltwise", "Elu", "Erf", "Exp", "FullyConnected", "Gelu", "Gru", "HardSigmoid",
-    "HardSwish", "InstanceNorm", "LayerNorm", "LeakyRelu", "Log", "Lrn", "Lstm", "MatMul", "Max",
-    "MaxPool2d", "Min", "Mish", "Movement", "Mul", "Neg", "Normalize", "PRelu", "Pad", "Permute",
-    "PixelShuffle", "PoolMask", "Pow", "Reciprocal", "Recurrent", "Reduce", "Relu", "Reshape",
-    "Resize", "Reverse", "Scale", "Shrink", "Sigmoid", "Slice", "Softmax", "Softplus", "Sqrt",
-    "SquareSum", "Sub", "Swish", "Tanh", "ThresholdedRelu", "Tile", "Unary", "Upsample",
+    "Abs", "Add", "AvgPool2d", "BatchNorm", "Clip", "Compare", "Concat", "Conv2d",
+    "ConvTranspose2d", "Div", "Elementary", "Eltwise", "Elu", "Erf", "Exp", "FullyConnected",
+    "Gelu", "Gru", "HardSigmoid", "HardSwish", "InstanceNorm", "LayerNorm", "LeakyRelu", "Log",
+    "Lrn", "Lstm", "MatMul", "Max", "MaxPool2d", "Min", "Mish", "Movement", "Mul", "Neg",
+    "Normalize", "PRelu", "Pad", "Permute", "PixelShuffle", "PoolMask", "Pow", "Reciprocal",
+    "Recurrent", "Reduce", "Relu", "Reshape", "Resize", "Reverse", "Scale", "Shrink", "Sigmoid",
+    "Slice", "Softmax", "Softplus", "Sqrt", "SquareSum", "Sub", "Swish", "Tanh",
+    "ThresholdedRelu", "Tile", "Unary", "Upsample",
 ]  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -67,3 +67,30 @@ class ThresholdedRelu(Unary):
 
     def function(self, x: Array) -> Array:
         return np.where(x > self.threshold, x, 0)
+
+
+COMPARISONS: dict[str, Callable[[Array, Any], Any]] = {
+    "equal": np.equal,
+    "less": np.less,
+    "less_equal": np.less_equal,
+    "greater": np.greater,
+    "greater_equal": np.greater_equal,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare(Unary):
+    """1 where x compares like `which` (one of COMPARISONS) with `value`, else 0."""
+
+    which: str
+    value: float = 0.0
+
+    fixed_threshold: ClassVar[float | None] = 1.0
+
+    def infer(self, inputs: Types) -> TensorType:
+        known = ", ".join(COMPARISONS)
+        require(self, self.which in COMPARISONS, f"{self.which!r} is not one of {known}")
+        return super().infer(inputs)
+
+    def function(self, x: Array) -> Array:
+        return np.asarray(COMPARISONS[self.which](x, x.dtype.type(self.value)), x.dtype)

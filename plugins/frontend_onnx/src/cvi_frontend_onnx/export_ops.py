@@ -86,6 +86,20 @@ def elementary(writer: Writer, op: ops.Elementary) -> None:
     writer.node(op.which.capitalize(), op.inputs, op.name)
 
 
+@exports(ops.Compare)
+def compare(writer: Writer, op: ops.Compare) -> None:
+    kind = {
+        "equal": "Equal",
+        "less": "Less",
+        "less_equal": "LessOrEqual",
+        "greater": "Greater",
+        "greater_equal": "GreaterOrEqual",
+    }[op.which]
+    operands = [*op.inputs, writer.scalar(op, "value", op.value)]
+    found = writer.node(kind, operands, f"~{op.name}~found")
+    writer.node("Cast", [found], op.name, to=1)
+
+
 @exports(ops.Shrink)
 def shrink(writer: Writer, op: ops.Shrink) -> None:
     writer.node("Shrink", op.inputs, op.name, lambd=op.threshold, bias=op.bias)

@@ -114,6 +114,10 @@ class Node:
             self.refuse("works on the data; it is supported on constants only")
         return arrays
 
+    def producer(self, value: Value) -> Op | None:
+        """The layer that computes a value, None for constants."""
+        return None if value.array is not None else self._builder.graph.get(value.name)
+
     @property
     def is_constant(self) -> bool:
         """Whether every operand is known."""

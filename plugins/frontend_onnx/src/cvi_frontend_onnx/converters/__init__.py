@@ -14,6 +14,7 @@ def load() -> None:
         elementwise,
         functions,
         layernorm,
+        logic,
         matrix,
         norm,
         pool,

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from cvi import ops
-from cvi.ir import Array, Shape
 from cvi_frontend_onnx.node import Node
 from cvi_frontend_onnx.registry import converts
 from cvi_frontend_onnx.tensors import element_type
-from cvi_frontend_onnx.values import Value, as_fp32, is_float
-
-_COMPARE: dict[str, Callable[[Array, Array], Any]] = {
-    "Equal": np.equal,
-    "Less": np.less,
-    "LessOrEqual": np.less_equal,
-    "Greater": np.greater,
-    "GreaterOrEqual": np.greater_equal,
-    "And": np.logical_and,
-    "Or": np.logical_or,
-    "Xor": np.logical_xor,
-}
+from cvi_frontend_onnx.values import Value, is_float
 
 _BY_ONNX = (
     "ArgMax",
@@ -122,13 +108,6 @@ def _target(node: Node) -> np.dtype[Any]:
     return element_type(node.attributes.integer("to"), node.where)
 
 
-@converts(*_COMPARE)
-def compare(node: Node) -> Value:
-    a, b = node.arrays()
-    node.will_compute(np.broadcast_shapes(a.shape, b.shape))
-    return node.fold(_COMPARE[node.op_type](a, b))
-
-
 @converts("If")
 def if_(node: Node) -> list[Value]:
     """The branch that is taken; the condition is shape arithmetic."""
@@ -137,12 +116,6 @@ def if_(node: Node) -> list[Value]:
         node.broken(f"the condition has {condition.size} elements")
     node.attributes.ignore("then_branch", "else_branch")
     return node.inline(node.attributes.graph("then_branch" if condition.item() else "else_branch"))
-
-
-@converts("Not")
-def not_(node: Node) -> Value:
-    (array,) = node.arrays()
-    return node.fold(np.logical_not(array))
 
 
 @converts("OneHot")
@@ -164,42 +137,6 @@ def modulo(node: Node) -> Value:
     if a.dtype.kind in "iu" and not np.all(b):
         node.broken("division by zero")
     return node.fold(np.fmod(a, b) if c_style else np.mod(a, b))
-
-
-@converts("Where")
-def where(node: Node) -> Value:
-    """With a constant condition, data is multiplied by masks of ones and zeros."""
-    condition, a, b = (node.operand(i) for i in range(3))
-    shape = np.broadcast_shapes(condition.shape, a.shape, b.shape)
-    mask = node.constant(0, "the condition").astype(bool)
-    if a.array is not None and b.array is not None:
-        node.will_compute(shape)
-        return node.fold(np.where(mask, a.array, b.array))
-    if mask.all() or not mask.any():
-        return _expanded(node, a if mask.all() else b, shape)
-    parts = [_masked(node, a, mask, "true"), _masked(node, b, ~mask, "false")]
-    return _expanded(node, node.emit(ops.Add(name=node.layer), *parts), shape)
-
-
-def _masked(node: Node, x: Value, mask: Array, suffix: str) -> Value | Array:
-    """x where the mask is set, else 0."""
-    if x.array is None:
-        return node.emit(ops.Mul(name=node.helper(suffix)), x, mask.astype(np.float32))
-    node.will_compute(np.broadcast_shapes(x.shape, mask.shape))
-    return np.where(mask, as_fp32(x.array), np.float32(0))
-
-
-def _expanded(node: Node, x: Value, shape: Shape) -> Value:
-    """x broadcast to the shape of the result."""
-    if x.shape == shape:
-        return x
-    if x.array is not None:
-        node.will_compute(shape)
-        return node.fold(np.broadcast_to(x.array, shape))
-    aligned = (1,) * (len(shape) - x.rank) + x.shape
-    repeats = tuple(big // small for big, small in zip(shape, aligned, strict=True))
-    flat = node.emit(ops.Reshape(name=node.helper("shape"), shape=aligned), x)
-    return node.emit(ops.Tile(name=node.layer, repeats=repeats), flat)
 
 
 @converts(*_BY_ONNX)

@@ -194,17 +194,40 @@ def _gathered(node: Node, x: Value, axis: int, indices: Array) -> Value:
 
 @converts("GatherND")
 def gather_nd(node: Node) -> Value:
-    """On data: indices into the first dimension, as PyTorch writes x[[3, 1]]."""
+    """On data: indices into the first dimension, as PyTorch writes x[[3, 1]], or a grid of
+    rows and columns as in x[rows[:, None], columns]."""
     from cvi_frontend_onnx.constants import evaluate_node
 
     x, indices = node.operand(0), node.constant(1, "the indices")
     if x.array is not None:
         return node.fold(evaluate_node(node, [x.array, indices])[0])
-    if node.attributes.integer("batch_dims", 0) or indices.shape[-1:] != (1,):
+    depth = indices.shape[-1] if indices.ndim else 0
+    if node.attributes.integer("batch_dims", 0) or not 1 <= depth <= x.rank or not indices.size:
         node.refuse("gathers data at indices into several dimensions")
-    if indices.size and (indices.min() < -x.shape[0] or indices.max() >= x.shape[0]):
-        node.broken(f"an index is outside of the {x.shape[0]} elements")
-    return _gathered(node, x, 0, indices[..., 0])
+    sizes = np.array(x.shape[:depth])
+    if np.any(indices < -sizes) or np.any(indices >= sizes):
+        node.broken(f"an index is outside of {x.shape}")
+    if depth == 1:
+        return _gathered(node, x, 0, indices[..., 0])
+    return _grid(node, x, indices % sizes)
+
+
+def _grid(node: Node, x: Value, indices: Array) -> Value:
+    """Every combination of positions along the first dimensions."""
+    depth = indices.shape[-1]
+    picked = [
+        [int(i) for i in np.moveaxis(indices[..., axis], axis, 0).reshape(len_, -1)[:, 0]]
+        for axis, len_ in enumerate(indices.shape[:-1])
+    ]
+    regular = len(picked) == depth and np.array_equal(
+        np.stack(np.meshgrid(*picked, indexing="ij"), -1), indices
+    )
+    if not regular:
+        node.refuse("gathers data at indices into several dimensions that form no grid")
+    for axis, positions in enumerate(picked):
+        name = node.layer if axis == depth - 1 else node.helper(f"axis{axis}")
+        x = pick(name, node, x, axis, positions)
+    return x
 
 
 @converts("GatherElements")
