@@ -55,8 +55,19 @@ def load(job: Job) -> None:
             input_shapes=request.input_shapes or None,
             outputs=request.outputs or None,
         )
+    _note_layouts(job, graph)
     files = [*request.images, *(path for sample in request.data for path in sample)]
     job.graph = images.with_preprocess(graph, request.image_options, images.uses_images(files))
+
+
+def _note_layouts(job: Job, graph: Graph) -> None:
+    for op in graph.inputs:
+        if op.file_layout:
+            dims = "x".join(map(str, op.type.shape))
+            job.progress.note(
+                f"input {op.name}: the model takes {op.file_layout} and transposes it; here, and "
+                f"in the program, it is NCHW ({dims})"
+            )
 
 
 def simplify(job: Job) -> None:

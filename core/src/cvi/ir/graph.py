@@ -18,9 +18,12 @@ class Input(Op):
     """A network input. Its type is given, not inferred.
 
     preprocess: how an image becomes this tensor, None for plain tensors.
+    file_layout: "NHWC" when the model file takes the input so, while the graph takes NCHW;
+    "" when they are the same.
     """
 
     preprocess: Preprocess | None = None
+    file_layout: str = ""
 
     def infer(self, inputs: object) -> TensorType:
         return self.type

@@ -13,6 +13,7 @@ from cvi.ir import DType, Graph, Input, TensorType
 from cvi.ops import Reshape
 from cvi_frontend_onnx.attributes import Attributes
 from cvi_frontend_onnx.builder import Builder
+from cvi_frontend_onnx.layout import absorb_transposes, nhwc_inputs
 from cvi_frontend_onnx.model import check_names, opsets
 from cvi_frontend_onnx.node import Node
 from cvi_frontend_onnx.order import choose_outputs, execution_order, layer_names, reads
@@ -247,7 +248,7 @@ class Importer:
         if not graph.outputs:
             raise ModelError("the model has no output")
         graph.check()
-        return graph
+        return absorb_transposes(graph, nhwc_inputs(self.model.graph))
 
     def _output_layer(self, tensor: str) -> str:
         value = self.values[tensor]

@@ -10,6 +10,7 @@ import numpy as np
 
 from cvi.errors import InputError, ModelError
 from cvi.ir import Array
+from cvi_frontend_onnx.layout import as_declared
 from cvi_frontend_onnx.model import check_names, opsets, read_model
 from cvi_frontend_onnx.session import first_line, make_session, runtime_errors
 from cvi_frontend_onnx.shapes import declared_shape
@@ -24,7 +25,7 @@ _THREADS = 2
 def run_reference(
     path: Path, inputs: Mapping[str, Array], tensors: Sequence[str] | None
 ) -> dict[str, Array]:
-    """The asked tensors (None: all) by their ONNX names.
+    """The asked tensors (None: all) by their ONNX names, in the model's own layout.
 
     Dynamic dimensions take the sizes of the given inputs. A batch that is a multiple of
     the model's own is run in turns and joined along dimension 0.
@@ -33,7 +34,7 @@ def run_reference(
     check_names(model.graph)
     opsets(model)
     _embed_external_data(model, path)
-    feeds = _feeds(model.graph, inputs, path)
+    feeds = _feeds(model.graph, as_declared(model.graph, inputs), path)
     turns = _turns(model.graph, feeds)
     _set_input_shapes(model.graph, {name: parts[0] for name, parts in turns.items()})
     names = _wanted(model.graph, tensors, path)

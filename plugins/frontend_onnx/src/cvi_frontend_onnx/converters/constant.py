@@ -25,7 +25,6 @@ _BY_ONNX = (
     "ScatterElements",
     "ScatterND",
     "TopK",
-    "Trilu",
 )
 """Rare in shape arithmetic: computed by onnx's own reference. Their results are never
 much larger than their operands."""

@@ -104,6 +104,21 @@ def negation(node: Node) -> Value:
     return _boolean(node.emit(op, _numbers(node, x)))
 
 
+@converts("Trilu")
+def triangle(node: Node) -> Value:
+    """Of data: times a mask of ones and zeros."""
+    from cvi_frontend_onnx.constants import evaluate_node
+
+    x = node.operand(0)
+    if node.is_constant:
+        return node.fold(evaluate_node(node, node.arrays())[0])
+    shift = node.optional_constant(1, "the diagonal")
+    k, upper = 0 if shift is None else int(shift.item()), node.attributes.flag("upper", True)
+    node.will_compute(x.shape[-2:])
+    below = np.tri(*x.shape[-2:], k=k - 1 if upper else k, dtype=np.float32)
+    return node.emit(ops.Mul(name=node.layer), x, 1 - below if upper else below)
+
+
 @converts("Where")
 def where(node: Node) -> Value:
     """Data is multiplied by masks of ones and zeros, and added."""

@@ -246,6 +246,8 @@ def pad(node: Node) -> Value:
     """Negative pads crop first."""
     x, mode = node.operand(0), node.attributes.string("mode", "constant")
     before, after, value = _pads(node, x)
+    if mode == "wrap" and x.array is None:
+        return _wrapped(node, x, before, after)
     if mode not in ("constant", "edge", "reflect"):
         node.refuse(f"the mode {mode!r} is not supported")
     if min(*before, *after) < 0:
@@ -261,6 +263,17 @@ def pad(node: Node) -> Value:
             return node.fold(np.pad(x.array, widths, constant_values=int(value)))
         return node.fold(np.pad(x.array, widths, mode=mode))  # type: ignore[call-overload]
     return node.emit(op, x)
+
+
+def _wrapped(node: Node, x: Value, before: Sequence[int], after: Sequence[int]) -> Value:
+    """The tensor repeated without end along every axis, cut to the new size."""
+    axes = [axis for axis in range(x.rank) if before[axis] or after[axis]]
+    for axis in axes:
+        size = x.shape[axis]
+        positions = [i % size for i in range(-before[axis], size + after[axis])]
+        name = node.layer if axis == axes[-1] else node.helper(f"axis{axis}")
+        x = pick(name, node, x, axis, positions)
+    return x
 
 
 def _pads(node: Node, x: Value) -> tuple[list[int], list[int], float]:
