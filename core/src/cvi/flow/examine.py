@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cvi import plugins
+from cvi.cut import proposal
 from cvi.errors import InputError
 from cvi.flow.images import is_image_input
 from cvi.ir import Graph, Input, Op
@@ -49,12 +50,14 @@ class Examination:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a chip can run a network. problems: one line per layer that it cannot."""
+    """Whether a chip can run a network. problems: one line per layer that it cannot; outputs:
+    the tensors of the model before them, at which the network could end."""
 
     chip: str
     quant: str
     layers: int
     problems: tuple[str, ...]
+    outputs: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -129,7 +132,8 @@ def check(
         outputs=outputs,
     )
     layers = sum(not isinstance(op, Input) for op in graph.ops)
-    return Verdict(chip, quant, layers, tuple(scheme.problems(graph, device)))
+    problems = tuple(scheme.problems(graph, device))
+    return Verdict(chip, quant, layers, problems, tuple(proposal(graph, problems)))
 
 
 def macs(graph: Graph, op: Op) -> int:

@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cvi import plugins
 from cvi.compare import compare_sets
+from cvi.cut import advice, proposal
 from cvi.errors import CviError, UnsupportedError, VerificationError
 from cvi.flow import images
 from cvi.flow.artefacts import keep_comparison, keep_graph, keep_table
 from cvi.flow.batches import batched_as
 from cvi.flow.checks import outputs_type
 from cvi.flow.equality import difference, same
-from cvi.flow.job import Job
+from cvi.flow.job import AUTO, Job
 from cvi.flow.real import quantised_inputs, real_values
 from cvi.hookspecs import Frontend
 from cvi.ir import Array, Graph
+
+_CUTS = 16
+"""Most cuts that --outputs auto tries: each can uncover further problems."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +51,49 @@ def load(job: Job) -> None:
     if storage.is_graph_file(request.model):
         plugins.load_ops()
         graph = storage.load(request.model)
+    elif request.outputs == (AUTO,):
+        graph = _load_what_can_be_done(job)
     else:
-        graph = _frontend(job).load(
-            request.model,
-            weights=request.weights,
-            batch=request.batch,
-            input_shapes=request.input_shapes or None,
-            outputs=request.outputs or None,
-        )
+        graph = _load_cut(job, request.outputs)
     _note_layouts(job, graph)
     files = [*request.images, *(path for sample in request.data for path in sample)]
     job.graph = images.with_preprocess(graph, request.image_options, images.uses_images(files))
+
+
+def _load_cut(job: Job, outputs: Sequence[str]) -> Graph:
+    request = job.request
+    return _frontend(job).load(
+        request.model,
+        weights=request.weights,
+        batch=request.batch,
+        input_shapes=request.input_shapes or None,
+        outputs=outputs or None,
+    )
+
+
+def _load_what_can_be_done(job: Job) -> Graph:
+    """The network up to the last tensors before what frontend, scheme or chip cannot do."""
+    from cvi.passes import simplify
+
+    outputs: tuple[str, ...] = ()
+    for _ in range(_CUTS):
+        try:
+            graph = _load_cut(job, outputs)
+            _refuse_unsupported(job, simplify(graph) if job.request.chip else graph)
+        except UnsupportedError as error:
+            if not error.outputs or error.outputs == outputs:
+                raise
+            outputs = error.outputs
+            continue
+        job.cut = outputs
+        if outputs:
+            job.progress.note(f"the network ends at {', '.join(outputs)}")
+        return graph
+    raise UnsupportedError(
+        f"after {_CUTS} cuts there is still something that cannot be done",
+        where=str(job.request.model),
+        fix="name the tensors to end at with --outputs",
+    )
 
 
 def _note_layouts(job: Job, graph: Graph) -> None:
@@ -75,7 +111,7 @@ def simplify(job: Job) -> None:
     from cvi.passes import simplify
 
     job.graph = simplify(job.graph)
-    _refuse_unsupported(job)
+    _refuse_unsupported(job, job.graph)
     keep_graph(job, job.graph, "fp32.cvi.json")
 
 
@@ -267,18 +303,21 @@ def _batch(graph: Graph) -> int:
     return max((op.type.shape[0] for op in graph.inputs if op.type.shape), default=1)
 
 
-def _refuse_unsupported(job: Job) -> None:
+def _refuse_unsupported(job: Job, graph: Graph) -> None:
     request = job.request
     if not request.chip:
         return
-    problems = plugins.scheme(request.quant).problems(job.graph, plugins.chip(request.chip))
+    problems = plugins.scheme(request.quant).problems(graph, plugins.chip(request.chip))
     if problems:
         count = f"{len(problems)} layers" if len(problems) > 1 else "a layer"
+        ends = proposal(graph, problems)
         raise UnsupportedError(
             f"{request.chip} cannot run {count} of this network in {request.quant}",
             where=str(request.model),
-            fix="cut the network before them with --outputs, and compute the rest on the host",
+            fix=advice(ends)
+            or "cut the network before them with --outputs, and compute the rest on the host",
             problems=problems,
+            outputs=ends,
         )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cvi.cut import Step, advice, cut_before
 from cvi.errors import CviError, ModelError, UnsupportedError
 from cvi.ir import DType, Graph, Input, TensorType
 from cvi.ops import Reshape
@@ -86,7 +87,7 @@ class Importer:
         for index in order:
             self._convert(graph.node[index], index)
         if self.problems:
-            raise self._unsupported()
+            raise self._unsupported(order, tensors)
         return self._finish(tensors)
 
     # -- what goes in -----------------------------------------------------
@@ -232,14 +233,30 @@ class Importer:
 
     # -- what comes out ---------------------------------------------------
 
-    def _unsupported(self) -> UnsupportedError:
+    def _unsupported(self, order: Sequence[int], tensors: Sequence[str]) -> UnsupportedError:
         count = len(self.problems)
         nodes, them = ("node", "it") if count == 1 else ("nodes", "them")
+        ends = self._before_refused(order, tensors)
+        cut = advice(ends) or f"cut the model before {them} with --outputs TENSOR…"
         return UnsupportedError(
             f"{count} {nodes} of the model cannot be imported",
-            fix=f"cut the model before {them} with --outputs TENSOR…, or add a plugin for {them}",
+            fix=f"{cut}, or add a plugin for {them}",
             problems=self.problems,
+            outputs=ends,
         )
+
+    def _before_refused(self, order: Sequence[int], tensors: Sequence[str]) -> list[str]:
+        """The last tensors of data before the refused nodes."""
+        nodes = self.model.graph.node
+        steps = []
+        for index in order:
+            gives = tuple(filter(None, nodes[index].output))
+            known = [self.values.get(name) for name in gives]
+            constant = all(v is not None and v.array is not None for v in known)
+            if not constant or index in self._refused:
+                kept = index not in self._refused
+                steps.append(Step(tuple(reads(nodes[index])), gives, gives, kept))
+        return cut_before(steps, tensors)
 
     def _finish(self, tensors: Sequence[str]) -> Graph:
         graph = self._builder.graph

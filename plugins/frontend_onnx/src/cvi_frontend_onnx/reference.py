@@ -33,7 +33,7 @@ def run_reference(
     model = read_model(path)
     check_names(model.graph)
     opsets(model)
-    _embed_external_data(model, path)
+    embed_external_data(model, path)
     feeds = _feeds(model.graph, as_declared(model.graph, inputs), path)
     turns = _turns(model.graph, feeds)
     _set_input_shapes(model.graph, {name: parts[0] for name, parts in turns.items()})
@@ -71,7 +71,7 @@ def _joined(parts: Sequence[Array]) -> Array:
     return np.concatenate(parts) if len(parts) > 1 and parts[0].ndim else np.asarray(parts[0])
 
 
-def _embed_external_data(model: ModelProto, path: Path) -> None:
+def embed_external_data(model: ModelProto, path: Path) -> None:
     """Bring tensors kept in other files into the model, through our own checked reader."""
     from onnx import numpy_helper
 

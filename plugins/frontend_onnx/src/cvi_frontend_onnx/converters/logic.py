@@ -115,7 +115,7 @@ def triangle(node: Node) -> Value:
     shift = node.optional_constant(1, "the diagonal")
     k, upper = 0 if shift is None else int(shift.item()), node.attributes.flag("upper", True)
     node.will_compute(x.shape[-2:])
-    below = np.tri(*x.shape[-2:], k=k - 1 if upper else k, dtype=np.float32)
+    below = np.tri(x.shape[-2], x.shape[-1], k=k - 1 if upper else k, dtype=np.float32)
     return node.emit(ops.Mul(name=node.layer), x, 1 - below if upper else below)
 
 
