@@ -11,20 +11,15 @@ from dataclasses import dataclass
 from cvi import plugins
 from cvi.cut import proposal
 from cvi.errors import InputError
+from cvi.flow.guess import guess
 from cvi.flow.images import is_image_input
 from cvi.ir import Graph, Input, Op
 from cvi.ops import (
-    Add,
-    BatchNorm,
     Conv2d,
     ConvTranspose2d,
-    Div,
     FullyConnected,
     MatMul,
-    Mul,
     Recurrent,
-    Scale,
-    Sub,
 )
 
 
@@ -91,7 +86,7 @@ def inspect(
     layers = [op for op in graph.ops if not isinstance(op, Input)]
     return Examination(
         name=graph.name,
-        inputs={op.name: str(op.type) for op in graph.inputs},
+        inputs={op.name: _input(op) for op in graph.inputs},
         outputs={name: str(graph.type_of(name)) for name in graph.outputs},
         layers=tuple((op.name, op.kind, str(op.type)) for op in layers),
         ops=dict(Counter(op.kind for op in layers).most_common()),
@@ -151,6 +146,12 @@ def macs(graph: Graph, op: Op) -> int:
     return 0
 
 
+def _input(op: Input) -> str:
+    """The type of an input, and what it is in the file where that differs."""
+    own = " ".join(filter(None, (op.file_dtype, op.file_layout)))
+    return f"{op.type} (in the file {own})" if own else str(op.type)
+
+
 def _preprocessing(graph: Graph, op: Input) -> str:
     """What is known of an input's preprocessing, and how it is known."""
     if op.preprocess is not None:
@@ -158,12 +159,7 @@ def _preprocessing(graph: Graph, op: Input) -> str:
         return f"{formula} (stored in the file)"
     if not is_image_input(op):
         return "none: not an image"
-    users = [user for user in graph.ops if op.name in user.inputs]
-    if len(users) == 1 and isinstance(users[0], (Add, Sub, Mul, Div, Scale, BatchNorm)):
-        first = users[0]
-        if all(name in graph.constants for name in first.inputs if name and name != op.name):
-            return (
-                "probably raw pixels, --preset zero-255 or none (guessed: the network's first "
-                f"layer {first.name!r} is a {first.kind} with constants, it normalises itself)"
-            )
+    found = guess(graph, op)
+    if found is not None:
+        return str(found)
     return "unknown: nothing in the file tells; see where the model was trained"

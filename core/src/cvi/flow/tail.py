@@ -34,9 +34,7 @@ def keep_tail(job: Job, suffix: str) -> None:
     else:
         written = _write_imported(job, frontend, target, cut)
     if written is not None:
-        job.progress.note(
-            f"{written}: the rest of the network, for the host; its inputs are {', '.join(cut)}"
-        )
+        job.progress.note(f"{written}: the network behind {', '.join(cut)}, for the host")
 
 
 def _ends(graph: Graph) -> dict[str, Shape]:

@@ -21,7 +21,7 @@ from cvi_frontend_onnx.order import choose_outputs, execution_order, layer_names
 from cvi_frontend_onnx.registry import Converter
 from cvi_frontend_onnx.shapes import InputShapes, declared_shape, fix_shapes
 from cvi_frontend_onnx.tensors import Tensors, element_type
-from cvi_frontend_onnx.values import Indices, Value, check_elements
+from cvi_frontend_onnx.values import Indices, Value, check_elements, is_float
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
@@ -114,7 +114,8 @@ class Importer:
             dtype = element_type(by_name[name].type.tensor_type.elem_type, f"input {name!r}")
             if not name:
                 raise ModelError("an input has no name")
-            op = Input(name=name, type=TensorType(shape, DType.FP32), source=name)
+            kind = "" if is_float(dtype) else dtype.name
+            op = Input(name=name, type=TensorType(shape, DType.FP32), source=name, file_dtype=kind)
             self._builder.graph.add(op)
             self.values[name] = Value(name, shape, dtype)
 

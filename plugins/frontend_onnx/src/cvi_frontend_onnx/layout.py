@@ -141,8 +141,9 @@ def _absorbed(graph: Graph, name: str, chain: Sequence[Op]) -> Graph:
         op = new.get(op.name, op)
         if op.name == name:
             shape = tuple(op.type.shape[i] for i in TO_NCHW)
-            op = Input(name=name, type=op.type.with_shape(shape), source=op.source,
-                       file_layout="NHWC")  # fmt: skip
+            op = graph[name].with_(type=op.type.with_shape(shape))
+            assert isinstance(op, Input)
+            op = op.with_(file_layout="NHWC")
         ops.append(op.with_(inputs=tuple(alias.get(n, n) for n in op.inputs)))
     return graph.rebuilt(ops, constants=constants)
 
