@@ -1,10 +1,11 @@
 """What PyTorch's exporters write, imported and compared: every layer with onnxruntime.
 
     pip install torch onnx onnxscript
-    python benchmarks/torch_exports.py [NAME…]
+    python benchmarks/torch_exports.py [NAME…] [--fixtures]
 
 Each network of torch_nets.py is exported by both exporters at several opsets, imported, and
 run before and after simplification. Prints a line per export that is refused or differs.
+--fixtures writes the files that the tests use, which have no PyTorch.
 """
 
 from __future__ import annotations
@@ -21,10 +22,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch_nets import NETS, Net
 
 from cvi.compare import Tolerance, compare_sets
 from cvi.errors import CviError
@@ -32,6 +32,9 @@ from cvi.execute import evaluate
 from cvi.passes import simplify
 from cvi_frontend_onnx.executor import OnnxRuntimeExecutor
 from cvi_frontend_onnx.frontend import OnnxFrontend
+
+if TYPE_CHECKING:
+    from torch_nets import Net
 
 LEAST = Tolerance(0.9999, 0.9999, 0.98)
 
@@ -53,7 +56,20 @@ EXPORTERS = (
 )
 
 
-def export(net: Net, exporter: Exporter, path: Path, *, dynamic: bool = False) -> None:
+FOLDER = Path(__file__).resolve().parents[1] / "tests" / "unit" / "frontend_onnx" / "torch"
+
+FIXTURES = (
+    "convnext torchscript-13", "convnext dynamo-18", "encoder_layer dynamo-23",
+    "multihead torchscript-17", "causal_attention torchscript-17", "lstm_two_way torchscript-17",
+    "lstm_all dynamo-20", "gru_two_way_state torchscript-11", "yolov8_head torchscript-13",
+    "yolov5_head dynamo-20", "einsum_attention dynamo-20", "group_norm torchscript-13",
+    "local_response_norm torchscript-17", "activations dynamo-18", "nearest_exact dynamo-20",
+    "inverted torchscript-13", "bicubic dynamo-20", "rms_norm dynamo-23", "cumsum_tril dynamo-20",
+)  # fmt: skip
+"""The most telling files: decompositions, branches, ops that only one exporter writes."""
+
+
+def export(net: Net, exporter: Exporter, path: Path) -> None:
     """Write the network with random weights, in inference mode; the same ones every time."""
     import torch
 
@@ -116,6 +132,33 @@ def _worst(target: dict[str, Any], reference: dict[str, Any]) -> str:
     return ", ".join(bad[:3])
 
 
+def write_fixtures(nets: Sequence[Net]) -> None:
+    """The files of FIXTURES without the notes that exporters leave in them."""
+    import onnx
+
+    FOLDER.mkdir(exist_ok=True)
+    for net in nets:
+        for exporter in EXPORTERS:
+            if f"{net.name} {exporter}" not in FIXTURES:
+                continue
+            path = FOLDER / f"{net.name}_{exporter}.onnx"
+            export(net, exporter, path)
+            model = onnx.load(str(path))
+            for part in (
+                model,
+                model.graph,
+                *model.graph.node,
+                *model.graph.value_info,
+                *model.graph.input,
+                *model.graph.output,
+                *model.graph.initializer,
+            ):
+                part.ClearField("metadata_props")
+                part.ClearField("doc_string")
+            model.graph.ClearField("value_info")
+            onnx.save(model, str(path))
+
+
 def outcomes(nets: Sequence[Net], folder: Path) -> Iterator[tuple[str, str, str]]:
     """Network and exporter, status, reason."""
     for net in nets:
@@ -139,8 +182,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="networks; all when none is given")
     parser.add_argument("--keep", type=Path, help="keep the exported files in this folder")
+    parser.add_argument("--fixtures", action="store_true", help="write the tests' files")
     arguments = parser.parse_args()
+    from torch_nets import NETS
+
     nets = [net for net in NETS if not arguments.names or net.name in arguments.names]
+    if arguments.fixtures:
+        write_fixtures(nets)
+        return 0
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.keep or Path(scratch)

@@ -24,8 +24,8 @@ def read_model_file(path: Path, *, too_large: str = "store the weights apart") -
     """The bytes of a model file.
 
     InputError when it cannot be read, UnsupportedError over 2 GiB (too_large: what to do
-    then) or of a kind that no frontend reads, ModelError when it is empty or is plainly no
-    model: a pointer, a page.
+    then), ModelError when it is empty or is plainly none that a frontend reads: a pointer, a
+    page, an archive, a pickle.
     """
     try:
         size = path.stat().st_size
@@ -43,8 +43,8 @@ def read_model_file(path: Path, *, too_large: str = "store the weights apart") -
 
 
 def refuse_other_content(path: Path, head: bytes) -> None:
-    """ModelError when the first bytes of a file tell that it is no model at all, or
-    UnsupportedError when it is one of another kind."""
+    """ModelError when the first bytes of a file tell that it is no model at all, or one of a
+    kind that no frontend reads."""
     if not head:
         raise ModelError("is empty", where=str(path), fix="download or export it again")
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()

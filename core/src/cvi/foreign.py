@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cvi.errors import CviError, UnsupportedError
+from cvi.errors import ModelError
 
 HEAD = 4096
 """Bytes that are looked at."""
@@ -81,19 +81,19 @@ _ELSE = (
 """Signs that a model which a frontend reads could have too."""
 
 
-def foreign_content(path: Path, head: bytes) -> CviError | None:
+def foreign_content(path: Path, head: bytes) -> ModelError | None:
     """What the first bytes of a file say it is, when that is no model that any frontend reads."""
     return _described(path, head, _BY_CONTENT)
 
 
-def unread(path: Path, head: bytes) -> CviError | None:
+def unread(path: Path, head: bytes) -> ModelError | None:
     """What a file is that no installed frontend accepts; None when we do not know either."""
     return _described(path, head, _ELSE)
 
 
-def _described(path: Path, head: bytes, kinds: Sequence[Foreign]) -> CviError | None:
+def _described(path: Path, head: bytes, kinds: Sequence[Foreign]) -> ModelError | None:
     for kind in kinds:
         if kind.matches(path, head):
             fix = kind.fix.replace("{name!r}", repr(path.name))
-            return UnsupportedError(kind.why, where=str(path), fix=fix)
+            return ModelError(kind.why, where=str(path), fix=fix)
     return None
