@@ -36,6 +36,8 @@ class Builder:
             return self._fold(op, operands)
         self._check_types(op, values)
         names = tuple(self._operand(v) for v in operands)
+        if any(v.grid is not None for v in values):
+            op = op.with_(source="")  # the tensor in the file holds integers
         typed = self.graph.add(op.with_(name=self.graph.fresh(op.name), inputs=names))
         check_elements(typed.type.shape, f"the result of {typed.name}")
         if not isinstance(op, Movement):

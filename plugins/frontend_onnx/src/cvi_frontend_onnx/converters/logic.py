@@ -167,18 +167,20 @@ def _chosen_by_data(node: Node, condition: Value, a: Value, b: Value) -> Value:
         if value.array is None and not is_float(value.dtype):
             node.refuse(f"chooses data of type {value.dtype}")
     mask = _numbers(node, condition)
-    other = node.emit(ops.Compare(name=node.helper("other"), which="equal", value=0.0), mask)
+    other = mask
+    if b.array is None or np.any(b.array):
+        other = node.emit(ops.Compare(name=node.helper("other"), which="equal", value=0.0), mask)
     parts = [
-        node.emit(ops.Mul(name=node.helper(suffix)), m, Value.of(as_fp32(v.array), v.name)
-                  if v.array is not None else v)
+        (suffix, m, Value.of(as_fp32(v.array), v.name) if v.array is not None else v)
         for suffix, m, v in (("true", mask, a), ("false", other, b))
         if v.array is None or np.any(v.array)
-    ]  # fmt: skip
+    ]
     if len(parts) == 2:
-        return node.emit(ops.Add(name=node.layer), *parts)
+        chosen = [node.emit(ops.Mul(name=node.helper(s)), m, v) for s, m, v in parts]
+        return node.emit(ops.Add(name=node.layer), *chosen)
+    factor = parts[0][1:] if parts else (mask, np.zeros(1, np.float32))
     shape = np.broadcast_shapes(condition.shape, a.shape, b.shape)
-    zero = node.emit(ops.Mul(name=node.layer), mask, np.zeros(1, np.float32)) if not parts else None
-    return _expanded(node, zero or parts[0], shape)
+    return _expanded(node, node.emit(ops.Mul(name=node.layer), *factor), shape)
 
 
 def _is_softplus(node: Node, condition: Value, a: Value, b: Value) -> bool:

@@ -1,9 +1,9 @@
 """Models that were quantised elsewhere (QDQ form, QLinearConv, QLinearMatMul), read as float.
 
-Weights are dequantised. Data stays real: quantising it only limits it to the range of the
-integers, since our own calibration chooses the steps. A value that the model holds in
-integers remembers their scale and zero point (`Value.grid`), so that it is only ever
-dequantised by the same.
+Weights are dequantised. Data stays real: between QuantizeLinear and DequantizeLinear it is
+only limited to the range of the integers, since our own calibration chooses the steps. A value
+that the model holds in integers remembers their scale and zero point (`Value.grid`), so that
+it is only ever dequantised by the same.
 """
 
 from __future__ import annotations
@@ -28,25 +28,47 @@ def quantise(node: Node) -> Value:
     node.attributes.ignore("saturate", "precision")  # of floats of 8 bits, which are refused
     x = node.operand(0)
     if node.is_constant:
-        return _by_onnx(node)
+        return _of_constants(node)
     _integer_blocks(node, x)
     grid = _grid(node, 1, 2, _asked_type(node))
-    return _limited(node, x, grid, node.layer)
+    if not x.is_float:
+        node.refuse(f"quantises data of type {x.dtype}")
+    return _held(x, grid)
 
 
 @converts("DequantizeLinear")
 def dequantise(node: Node) -> Value:
     x = node.operand(0)
-    if x.array is not None and node.is_constant:
-        return _by_onnx(node)
+    if node.is_constant:
+        return _of_constants(node)
     _integer_blocks(node, x)
     grid = _grid(node, 1, 2, x.dtype)
     if x.grid is None:
         return _from_integers(node, x, grid)
-    return _real(node, x, grid)
+    return _real(node, x, grid, node.layer)
+
+
+def _of_constants(node: Node) -> Value:
+    """Exactly, where scale and zero point are of the whole tensor or along one axis."""
+    x, scale, *zero = node.arrays()
+    dtype = _asked_type(node) if node.op_type == "QuantizeLinear" else x.dtype
+    if node.attributes.integer("block_size", 0) or dtype.kind not in "iu" or dtype.itemsize > 4:
+        return _by_onnx(node)
+    node.attributes.ignore("output_dtype")
+    shape = [1] * x.ndim
+    if scale.ndim == 1 and x.ndim:
+        shape[node.axis(node.attributes.integer("axis", 1), x.ndim)] = -1
+    else:
+        node.attributes.ignore("axis")
+    steps, offset = scale.reshape(shape), zero[0].reshape(shape) if zero else 0
+    if node.op_type == "DequantizeLinear":
+        return node.fold((as_fp32(x) - as_fp32(np.asarray(offset))) * as_fp32(steps))
+    info: np.iinfo[Any] = np.iinfo(dtype)
+    return node.fold(np.clip(np.rint(x / steps) + offset, info.min, info.max).astype(dtype))
 
 
 def _by_onnx(node: Node) -> Value:
+    """By onnx's own reference."""
     from cvi_frontend_onnx.constants import evaluate_node
 
     return node.fold(evaluate_node(node, node.arrays())[0])
@@ -83,20 +105,15 @@ def _grid(node: Node, scale: int, zero: int, dtype: np.dtype[Any]) -> Grid:
     return Grid(float(step.item()), 0 if offset is None else int(offset.item()), dtype)
 
 
-def _limited(node: Node, x: Value, grid: Grid, name: str) -> Value:
-    """Data limited to what the integers can hold; marked as held in them."""
+def _real(node: Node, x: Value, grid: Grid, name: str) -> Value:
+    """Data held in integers as real numbers, limited to those that they can stand for."""
+    if x.grid != grid:
+        node.refuse("dequantises data by another scale than it was quantised by")
     low, high = grid.limits
     op: Op = ops.Clip(name=name, minimum=low, maximum=high)
     if low == 0:
         op = ops.Relu(name=name, maximum=high)
-    return replace(node.emit(op, x), dtype=grid.dtype, grid=grid)
-
-
-def _real(node: Node, x: Value, grid: Grid) -> Value:
-    """Data held in integers as the real numbers they stand for."""
-    if x.grid != grid:
-        node.refuse("dequantises data by another scale than it was quantised by")
-    return replace(x, dtype=np.dtype(np.float32), grid=None)
+    return node.emit(op, replace(x, dtype=np.dtype(np.float32), grid=None))
 
 
 def _from_integers(node: Node, x: Value, grid: Grid) -> Value:
@@ -122,7 +139,7 @@ def quantised_conv(node: Node) -> Value:
         steps = as_fp32(node.constant(1, "the scale")) * as_fp32(node.constant(4, "the scale"))
         bias = as_fp32(bias) * steps.reshape(-1)
     y = node.emit(conv_op(node, x, weight, node.helper("real")), x, weight, bias)
-    return _limited(node, y, _grid(node, 6, 7, _dtype(node, 7)), node.layer)
+    return _held(y, _grid(node, 6, 7, node.operand(7).dtype))
 
 
 @converts("QLinearMatMul")
@@ -131,11 +148,11 @@ def quantised_matmul(node: Node) -> Value:
         return _by_onnx(node)
     a, b = _real_operand(node, 0), _real_operand(node, 3)
     y = product(node, a, b, node.helper("real"))
-    return _limited(node, y, _grid(node, 6, 7, _dtype(node, 7)), node.layer)
+    return _held(y, _grid(node, 6, 7, node.operand(7).dtype))
 
 
-def _dtype(node: Node, index: int) -> np.dtype[Any]:
-    return node.operand(index).dtype
+def _held(x: Value, grid: Grid) -> Value:
+    return replace(x, dtype=grid.dtype, grid=grid)
 
 
 def _real_operand(node: Node, index: int) -> Value:
@@ -146,7 +163,7 @@ def _real_operand(node: Node, index: int) -> Value:
     grid = _grid(node, index + 1, index + 2, x.dtype)
     if x.grid is None:
         node.refuse("computes with integers that come from outside of the network")
-    return _real(node, x, grid)
+    return _real(node, x, grid, node.helper(f"operand{index}"))
 
 
 def _dequantised(node: Node, index: int, axis: int) -> Array:

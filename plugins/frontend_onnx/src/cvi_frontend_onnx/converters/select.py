@@ -255,6 +255,8 @@ def pad(node: Node) -> Value:
             node.refuse(f"crops in the mode {mode!r}")
         x = _cropped(node, x, before, after)
         before, after = [max(p, 0) for p in before], [max(p, 0) for p in after]
+    if x.grid is not None:
+        value = (value - x.grid.zero) * x.grid.scale
     op = ops.Pad(name=node.layer, before=tuple(before), after=tuple(after), mode=mode, value=value)
     if x.array is not None and not x.is_float:
         node.will_compute(tuple(map(sum, zip(before, x.shape, after, strict=True))))
