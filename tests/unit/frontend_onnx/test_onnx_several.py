@@ -130,6 +130,22 @@ def test_a_refused_node_of_a_branch_is_named(build: Build) -> None:
         FRONTEND.load(build(nodes, {"x": (2, 3)}, ["y"], {"c": np.array(True)}))
 
 
+# -- functions ---------------------------------------------------------------------
+
+
+def test_functions_of_the_model_are_put_in_place(tmp_path: Path) -> None:
+    opset = [helper.make_opsetid("", 17), helper.make_opsetid("mine", 1)]
+    body = [node("Sigmoid", ["a"], ["s"]), node("Mul", ["a", "s"], ["b"])]
+    function = helper.make_function("mine", "Silu", ["a"], ["b"], body, opset[:1])
+    call = helper.make_node("Silu", ["x"], ["y"], domain="mine")
+    info = helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 3])
+    graph = helper.make_graph([call], "g", [info], [helper.make_empty_tensor_value_info("y")])
+    model = helper.make_model(graph, opset_imports=opset, functions=[function], ir_version=8)
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert [op.kind for op in simplify(compared(path))] == ["Input", "Swish"]
+
+
 # -- attention --------------------------------------------------------------------
 
 
