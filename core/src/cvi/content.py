@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cvi.errors import InputError, ModelError, UnsupportedError
-from cvi.foreign import HEAD, foreign_content
+from cvi.other_files import HEAD, other_content
 
 MAX_FILE = (1 << 31) - 1
 """Protocol buffers and flat buffers end at 2 GiB."""
@@ -51,7 +51,7 @@ def refuse_other_content(path: Path, head: bytes) -> None:
     for start, why, fix in _OTHER_CONTENT:
         if text.startswith(start.lower()):
             raise ModelError(why, where=str(path), fix=fix)
-    other = foreign_content(path, head)
+    other = other_content(path, head)
     if other is not None:
         raise other
 

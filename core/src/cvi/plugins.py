@@ -203,7 +203,7 @@ def _refuse_content(path: Path) -> None:
 
 def _refuse_unread(path: Path) -> None:
     """Raise what it most likely is otherwise."""
-    from cvi.foreign import unread
+    from cvi.other_files import unread
 
     known = unread(path, _head(path)) if path.is_file() else None
     if known is not None:
@@ -211,7 +211,7 @@ def _refuse_unread(path: Path) -> None:
 
 
 def _head(path: Path) -> bytes:
-    from cvi.foreign import HEAD
+    from cvi.other_files import HEAD
 
     with path.open("rb") as file:
         return file.read(HEAD)

@@ -241,7 +241,7 @@ class Importer:
         cut = advice(ends) or f"cut the model before {them} with --outputs TENSOR…"
         return UnsupportedError(
             f"{count} {nodes} of the model cannot be imported",
-            fix=f"{cut}, or add a plugin for {them}",
+            fix=f"{cut}, or add a plugin for {them} (`cvi plugins` lists what is installed)",
             problems=self.problems,
             outputs=ends,
         )

@@ -19,7 +19,7 @@ _TF_EXPORT = "convert it with `pip install tf2onnx; python -m tf2onnx.convert`, 
 
 
 @dataclass(frozen=True)
-class Foreign:
+class Kind:
     """A kind of file. fix: may contain {name}, the file's name."""
 
     matches: Callable[[Path, bytes], bool]
@@ -49,39 +49,39 @@ def _safetensors(path: Path, head: bytes) -> bool:
 
 
 _BY_CONTENT = (
-    Foreign(
+    Kind(
         _zip_with(b"/data.pkl", b"/constants.pkl", b"/byteorder", b"/.format_version"),
         "is a PyTorch file (a checkpoint or TorchScript); pickles are never loaded",
         _TORCH_EXPORT,
     ),
-    Foreign(
+    Kind(
         _pickle, "is a pickle, most likely a PyTorch checkpoint; pickles are never loaded",
         _TORCH_EXPORT,
     ),
-    Foreign(_zip_with(b"config.json", b"model.weights.h5"), "is a Keras model", _TF_EXPORT),
-    Foreign(_starts(b"\x89HDF"), "is an HDF5 file, most likely a Keras model", _TF_EXPORT),
-    Foreign(_starts(b"ftrt", b"ptrt"), "is a TensorRT engine: compiled for one GPU, no network",
+    Kind(_zip_with(b"config.json", b"model.weights.h5"), "is a Keras model", _TF_EXPORT),
+    Kind(_starts(b"\x89HDF"), "is an HDF5 file, most likely a Keras model", _TF_EXPORT),
+    Kind(_starts(b"ftrt", b"ptrt"), "is a TensorRT engine: compiled for one GPU, no network",
             "convert the ONNX model that it was built from"),
-    Foreign(_starts(b"CviModel"), "is a compiled cvimodel already",
+    Kind(_starts(b"CviModel"), "is a compiled cvimodel already",
             "`cvi model dump` shows it, `cvi run` runs it"),
-    Foreign(_starts(b"PK"), "is a zip archive",
+    Kind(_starts(b"PK"), "is a zip archive",
             "unpack it, or export the model from its framework"),
 )  # fmt: skip
 
 _ELSE = (
-    Foreign(_named(".engine", ".trt", ".plan"), "is named like a TensorRT engine",
+    Kind(_named(".engine", ".trt", ".plan"), "is named like a TensorRT engine",
             "convert the ONNX model that it was built from"),
-    Foreign(_named(".caffemodel"), "holds the weights of a Caffe model, not its layers",
+    Kind(_named(".caffemodel"), "holds the weights of a Caffe model, not its layers",
             "give the .prototxt as the model and this file with --weights"),
-    Foreign(_named(".pb"), "is named like a frozen graph of TensorFlow", _TF_EXPORT),
-    Foreign(_safetensors, "holds only weights (safetensors), no network",
+    Kind(_named(".pb"), "is named like a frozen graph of TensorFlow", _TF_EXPORT),
+    Kind(_safetensors, "holds only weights (safetensors), no network",
             "export the model from its framework to ONNX"),
-    Foreign(_starts(b"7767517\n"), "is a network of ncnn", "convert the ONNX model it came from"),
+    Kind(_starts(b"7767517\n"), "is a network of ncnn", "convert the ONNX model it came from"),
 )  # fmt: skip
 """Signs that a model which a frontend reads could have too."""
 
 
-def foreign_content(path: Path, head: bytes) -> ModelError | None:
+def other_content(path: Path, head: bytes) -> ModelError | None:
     """What the first bytes of a file say it is, when that is no model that any frontend reads."""
     return _described(path, head, _BY_CONTENT)
 
@@ -91,7 +91,7 @@ def unread(path: Path, head: bytes) -> ModelError | None:
     return _described(path, head, _ELSE)
 
 
-def _described(path: Path, head: bytes, kinds: Sequence[Foreign]) -> ModelError | None:
+def _described(path: Path, head: bytes, kinds: Sequence[Kind]) -> ModelError | None:
     for kind in kinds:
         if kind.matches(path, head):
             fix = kind.fix.replace("{name!r}", repr(path.name))
