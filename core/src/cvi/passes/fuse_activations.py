@@ -6,7 +6,6 @@ import math
 
 from cvi.ir import Op
 from cvi.ops import (
-    Add,
     Clip,
     Div,
     Erf,
@@ -15,7 +14,6 @@ from cvi.ops import (
     HardSwish,
     Mish,
     Mul,
-    Pow,
     Relu,
     Sigmoid,
     Softplus,
@@ -25,7 +23,7 @@ from cvi.ops import (
 )
 from cvi.passes.base import RewritePass
 from cvi.passes.edit import Edit, Replacement
-from cvi.passes.operands import plus_number, times_number
+from cvi.passes.operands import is_power, is_sum, plus_number, times_number
 
 _CLOSE = 1e-5
 """Relative tolerance of numbers that files hold in fp32."""
@@ -151,13 +149,13 @@ def _gelu_form(x: str, gate: str, edit: Edit) -> bool | None:
 
 def _is_cubic(x: str, op: Op | None, edit: Edit) -> bool:
     """x + 0.044715 * x^3."""
-    if not isinstance(op, Add) or op.relu or len(op.inputs) != 2 or x not in op.inputs:
+    if not is_sum(op) or x not in op.inputs:
         return False
     other = op.inputs[1 - op.inputs.index(x)]
     scaled = times_number(edit.single(other), edit)
     power = edit.single(scaled[0]) if scaled and _near(scaled[1], _CUBIC) else None
-    if isinstance(power, Pow):
-        return power.exponent == 3 and power.inputs == (x,)
+    if is_power(power, 3):
+        return power.inputs == (x,)
     if not isinstance(power, Mul) or power.relu:
         return False
     return sorted(_leaves(power, edit)) == [x] * 3

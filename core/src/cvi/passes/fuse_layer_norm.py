@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from cvi.ir import Op
-from cvi.ops import Add, Div, LayerNorm, Mul, Permute, Pow, Reciprocal, Reduce, Sqrt, Sub
+from cvi.ops import Add, Div, LayerNorm, Mul, Permute, Reciprocal, Reduce, Sqrt, Sub
 from cvi.passes.base import RewritePass
 from cvi.passes.edit import Edit, Replacement
-from cvi.passes.operands import plus_number
+from cvi.passes.operands import is_power, is_sum, plus_number
 
 
 class FuseLayerNorm(RewritePass):
@@ -22,7 +22,9 @@ class FuseLayerNorm(RewritePass):
     name = "fuse-layer-norm"
 
     def rewrite(self, op: Op, edit: Edit) -> Replacement:
-        if not isinstance(op, (Div, Mul, Add)) or len(op.inputs) != 2 or op.relu:
+        if not is_sum(op) and not isinstance(op, (Div, Mul)):
+            return None
+        if len(op.inputs) != 2 or op.relu:
             return None
         return _normalised(op, edit) or _with_parameter(op, edit)
 
@@ -51,14 +53,13 @@ def _normalised(op: Op, edit: Edit) -> Replacement:
 def _under_root(name: str, edit: Edit) -> str:
     """v of sqrt(v), "" when it is something else."""
     op = edit.producer(name)
-    root = isinstance(op, Sqrt) or (isinstance(op, Pow) and op.exponent == 0.5)
-    return op.inputs[0] if root and op is not None else ""
+    return op.inputs[0] if isinstance(op, Sqrt) or is_power(op, 0.5) else ""
 
 
 def _under_inverse_root(name: str, edit: Edit) -> str:
     """v of 1 / sqrt(v)."""
     op = edit.producer(name)
-    if isinstance(op, Pow) and op.exponent == -0.5:
+    if is_power(op, -0.5):
         return op.inputs[0]
     return _under_root(op.inputs[0], edit) if isinstance(op, Reciprocal) else ""
 
@@ -69,7 +70,7 @@ def _mean_of_square(name: str, edit: Edit) -> tuple[str, tuple[int, ...]] | None
     if not isinstance(mean, Reduce) or mean.method != "mean" or not mean.keepdims:
         return None
     square = edit.producer(mean.inputs[0])
-    if isinstance(square, Pow) and square.exponent == 2:
+    if is_power(square, 2):
         return square.inputs[0], mean.axes
     product = isinstance(square, Mul) and not square.relu and len(square.inputs) == 2
     if product and square is not None and square.inputs[0] == square.inputs[1]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 import numpy as np
 
 from cvi.ir import Array, Op
-from cvi.ops import Add, Div, Mul
+from cvi.ops import Add, Div, Mul, Pow
 from cvi.passes.edit import Edit
 
 
@@ -27,7 +29,7 @@ def number_of(name: str, edit: Edit) -> float | None:
 
 def plus_number(op: Op | None, edit: Edit) -> tuple[str, float] | None:
     """Tensor and number of a sum of the two that keeps the tensor's shape."""
-    if not isinstance(op, Add) or op.relu or len(op.inputs) != 2:
+    if not is_sum(op):
         return None
     return _with_number(op, op.inputs, edit) or _with_number(op, op.inputs[::-1], edit)
 
@@ -40,6 +42,16 @@ def times_number(op: Op | None, edit: Edit) -> tuple[str, float] | None:
     if not isinstance(op, Mul) or op.relu or len(op.inputs) != 2:
         return None
     return _with_number(op, op.inputs, edit) or _with_number(op, op.inputs[::-1], edit)
+
+
+def is_power(op: Op | None, exponent: float) -> TypeGuard[Pow]:
+    """Whether an op is the plain power of its operand."""
+    return isinstance(op, Pow) and (op.exponent, op.scale, op.shift) == (exponent, 1.0, 0.0)
+
+
+def is_sum(op: Op | None) -> TypeGuard[Add]:
+    """Whether an op is the plain sum of two operands."""
+    return isinstance(op, Add) and not op.relu and not op.coefficients and len(op.inputs) == 2
 
 
 def _with_number(op: Op, inputs: tuple[str, ...], edit: Edit) -> tuple[str, float] | None:
