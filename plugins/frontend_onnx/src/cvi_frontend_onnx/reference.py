@@ -26,7 +26,8 @@ _THREADS = 2
 def run_reference(
     path: Path, inputs: Mapping[str, Array], tensors: Sequence[str] | None
 ) -> dict[str, Array]:
-    """The asked tensors (None: all) by their ONNX names, in the model's own layout.
+    """The asked tensors (None: all) by their ONNX names, in the model's own layout; inputs as
+    they are given.
 
     Dynamic dimensions take the sizes of the given inputs. A batch that is a multiple of
     the model's own is run in turns and joined along dimension 0. The inputs may hold values
@@ -50,7 +51,7 @@ def run_reference(
     computed = names & {name for node in model.graph.node for name in node.output}
     _set_outputs(model.graph, computed)
     found = _run(model, turns, sorted(computed), path)
-    return found | {name: feeds[name] for name in names & set(feeds)}
+    return found | {n: np.asarray(own[n], feeds[n].dtype) for n in names & set(feeds)}
 
 
 def _bridges(
