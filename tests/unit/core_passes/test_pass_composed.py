@@ -12,6 +12,8 @@ from cvi.ops import (
     Clip,
     Div,
     Erf,
+    Exp,
+    Log,
     Mul,
     Permute,
     Pow,
@@ -160,6 +162,20 @@ def test_hard_activations(clip: type, scale: str) -> None:
     assert kinds == {
         "x": "Input", "sigmoid": "HardSigmoid", "swish": "HardSwish", "late": "HardSwish",
     }  # fmt: skip
+
+
+def test_softplus_and_mish_from_exponentials() -> None:
+    b = Builder()
+    x = b.input(2, 3)
+
+    def softplus(name: str, offset: float = 1.0) -> str:
+        power = b.op(Exp, f"{name}_exp", x)
+        return b.op(Log, name, b.op(Add, f"{name}_add", power, b.const([offset])))
+
+    mish = b.op(Mul, "mish", x, b.op(Tanh, "t", softplus("s")))
+    after = simplify(b.done(softplus("plus"), mish, softplus("other", 2.0)))
+    kinds = {name: after[name].kind for name in after.outputs}
+    assert kinds == {"plus": "Softplus", "mish": "Mish", "other": "Log"}
 
 
 def test_near_misses() -> None:

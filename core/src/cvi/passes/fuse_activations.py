@@ -9,9 +9,11 @@ from cvi.ops import (
     Clip,
     Div,
     Erf,
+    Exp,
     Gelu,
     HardSigmoid,
     HardSwish,
+    Log,
     Mish,
     Mul,
     Relu,
@@ -39,12 +41,15 @@ class FuseActivations(RewritePass):
        1/2 HardSwish;
     2. clip(x + b, 0, m) / m is HardSigmoid, and x * clip(x + 3, 0, 6) / 6 HardSwish;
     3. x / 2 * (1 + erf(x / sqrt 2)) is Gelu, x / 2 * (1 + tanh(sqrt(2 / pi) * (x +
-       0.044715 x^3))) its tanh form.
+       0.044715 x^3))) its tanh form;
+    4. log(exp(x) + 1) is Softplus.
     """
 
     name = "fuse-activations"
 
     def rewrite(self, op: Op, edit: Edit) -> Replacement:
+        if isinstance(op, Log):
+            return _softplus(op, edit)
         if not isinstance(op, (Mul, Div)) or len(op.inputs) != 2 or op.relu:
             return None
         for x, gate in (op.inputs, op.inputs[::-1]) if isinstance(op, Mul) else ():
@@ -53,6 +58,15 @@ class FuseActivations(RewritePass):
             if fused is not None:
                 return fused(name=op.name, inputs=(x,), source=op.source)
         return _hard_sigmoid(op, edit) or _of_product(op, edit)
+
+
+def _softplus(op: Log, edit: Edit) -> Op | None:
+    """Rule 4."""
+    shifted = plus_number(edit.single(op.inputs[0]), edit)
+    power = edit.single(shifted[0]) if shifted and shifted[1] == 1.0 else None
+    if not isinstance(power, Exp) or (power.scale, power.bias) != (1.0, 0.0):
+        return None
+    return Softplus(name=op.name, inputs=power.inputs, source=op.source)
 
 
 def _gated(x: str, gate: Op | None) -> type[Unary] | None:
