@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cvi import plugins
 from cvi.compare import compare_sets
-from cvi.cut import advice, proposal
 from cvi.errors import CviError, UnsupportedError, VerificationError
 from cvi.flow import images
 from cvi.flow.artefacts import keep_comparison, keep_graph, keep_table
@@ -22,12 +21,16 @@ from cvi.flow.batches import batched_as
 from cvi.flow.checks import outputs_type
 from cvi.flow.equality import difference, same
 from cvi.flow.job import AUTO, Job
+from cvi.flow.loading import (
+    frontend_of,
+    load_cut,
+    load_what_can_be_done,
+    note_layouts,
+    refuse_unsupported,
+)
 from cvi.flow.real import quantised_inputs, real_values
-from cvi.hookspecs import Frontend, HasForeign
+from cvi.hookspecs import HasForeign
 from cvi.ir import Array, Graph
-
-_CUTS = 16
-"""Most cuts that --outputs auto tries: each can uncover further problems."""
 
 
 @dataclass(frozen=True)
@@ -52,58 +55,12 @@ def load(job: Job) -> None:
         plugins.load_ops()
         graph = storage.load(request.model)
     elif request.outputs == (AUTO,):
-        graph = _load_what_can_be_done(job)
+        graph = load_what_can_be_done(job)
     else:
-        graph = _load_cut(job, request.outputs)
-    _note_layouts(job, graph)
+        graph = load_cut(job, request.outputs)
+    note_layouts(job, graph)
     files = [*request.images, *(path for sample in request.data for path in sample)]
     job.graph = images.with_preprocess(graph, request.image_options, images.uses_images(files))
-
-
-def _load_cut(job: Job, outputs: Sequence[str]) -> Graph:
-    request = job.request
-    return _frontend(job).load(
-        request.model,
-        weights=request.weights,
-        batch=request.batch,
-        input_shapes=request.input_shapes or None,
-        outputs=outputs or None,
-    )
-
-
-def _load_what_can_be_done(job: Job) -> Graph:
-    """The network up to the last tensors before what frontend, scheme or chip cannot do."""
-    from cvi.passes import simplify
-
-    outputs: tuple[str, ...] = ()
-    for _ in range(_CUTS):
-        try:
-            graph = _load_cut(job, outputs)
-            _refuse_unsupported(job, simplify(graph) if job.request.chip else graph)
-        except UnsupportedError as error:
-            if not error.outputs or error.outputs == outputs:
-                raise
-            outputs = error.outputs
-            continue
-        job.cut = outputs
-        if outputs:
-            job.progress.note(f"the network ends at {', '.join(outputs)}")
-        return graph
-    raise UnsupportedError(
-        f"after {_CUTS} cuts there is still something that cannot be done",
-        where=str(job.request.model),
-        fix="name the tensors to end at with --outputs",
-    )
-
-
-def _note_layouts(job: Job, graph: Graph) -> None:
-    for op in graph.inputs:
-        if op.file_layout:
-            dims = "x".join(map(str, op.type.shape))
-            job.progress.note(
-                f"input {op.name}: the model takes {op.file_layout} and transposes it; here, and "
-                f"in the program, it is NCHW ({dims})"
-            )
 
 
 def simplify(job: Job) -> None:
@@ -111,7 +68,7 @@ def simplify(job: Job) -> None:
     from cvi.passes import simplify
 
     job.graph = simplify(job.graph)
-    _refuse_unsupported(job, job.graph)
+    refuse_unsupported(job, job.graph)
     keep_graph(job, job.graph, "fp32.cvi.json")
 
 
@@ -121,7 +78,7 @@ def verify_float(job: Job) -> None:
     An op that the framework does not know is not compared; the framework goes on behind it
     with the value that the op has in the float graph.
     """
-    request, frontend = job.request, _frontend(job)
+    request, frontend = job.request, frontend_of(job.request)
     sources = {op.name: op.source for op in job.graph if op.source and op.name in job.values}
     given = {op.source or op.name: job.inputs[op.name] for op in job.graph.inputs}
     foreign = frontend.foreign(request.model) if isinstance(frontend, HasForeign) else ()
@@ -299,33 +256,8 @@ _OPTIONS = {
 # -- shared by stages -------------------------------------------------------
 
 
-def _frontend(job: Job) -> Frontend:
-    request = job.request
-    if request.model_type:
-        return plugins.frontend(request.model_type)
-    return plugins.frontend_for(request.model)
-
-
 def _batch(graph: Graph) -> int:
     return max((op.type.shape[0] for op in graph.inputs if op.type.shape), default=1)
-
-
-def _refuse_unsupported(job: Job, graph: Graph) -> None:
-    request = job.request
-    if not request.chip:
-        return
-    problems = plugins.scheme(request.quant).problems(graph, plugins.chip(request.chip))
-    if problems:
-        count = f"{len(problems)} layers" if len(problems) > 1 else "a layer"
-        ends = proposal(graph, problems)
-        raise UnsupportedError(
-            f"{request.chip} cannot run {count} of this network in {request.quant}",
-            where=str(request.model),
-            fix=advice(ends)
-            or "cut the network before them with --outputs, and compute the rest on the host",
-            problems=problems,
-            outputs=ends,
-        )
 
 
 def _compare(

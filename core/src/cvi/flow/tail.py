@@ -8,6 +8,7 @@ from cvi import plugins
 from cvi.cut import rest_of
 from cvi.errors import UnsupportedError
 from cvi.flow.job import Job
+from cvi.flow.loading import frontend_of
 from cvi.hookspecs import Frontend, WritesGraphs, WritesTails
 from cvi.ir import Graph, Shape, storage
 
@@ -21,11 +22,7 @@ def keep_tail(job: Job, suffix: str) -> None:
     request = job.request
     if not request.outputs or request.output is None:
         return
-    frontend = (
-        plugins.frontend(request.model_type)
-        if request.model_type
-        else plugins.frontend_for(request.model)
-    )
+    frontend = frontend_of(request)
     stem = request.output.name.removesuffix(suffix)
     target = request.output.with_name(f"{stem}_tail.onnx")
     cut = _ends(job.graph)

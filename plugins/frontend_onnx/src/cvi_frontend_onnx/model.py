@@ -93,7 +93,10 @@ def check_names(graph: GraphProto) -> None:
 def _names(graph: GraphProto) -> Iterator[object]:
     for node in graph.node:
         yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
-        yield from (attribute.name for attribute in node.attribute)
+        for attribute in node.attribute:
+            yield attribute.name
+            if attribute.HasField("g"):
+                yield from _names(attribute.g)
     for value in (*graph.input, *graph.output):
         yield value.name
         shape = value.type.tensor_type.shape
