@@ -1,7 +1,7 @@
 """What PyTorch's exporters write, imported and compared: every layer with onnxruntime.
 
     pip install torch onnx onnxscript
-    python benchmarks/torch_exports.py [NAME…] [--fixtures]
+    python -m benchmarks.torch_exports [NAME…] [--fixtures]
 
 Each network of torch_nets.py is exported by both exporters at several opsets, imported, and
 run before and after simplification. Prints a line per export that is refused or differs.
@@ -34,7 +34,7 @@ from cvi_frontend_onnx.executor import OnnxRuntimeExecutor
 from cvi_frontend_onnx.frontend import OnnxFrontend
 
 if TYPE_CHECKING:
-    from torch_nets import Net
+    from benchmarks.torch_nets import Net
 
 LEAST = Tolerance(0.9999, 0.9999, 0.98)
 
@@ -184,7 +184,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="keep the exported files in this folder")
     parser.add_argument("--fixtures", action="store_true", help="write the tests' files")
     arguments = parser.parse_args()
-    from torch_nets import NETS
+    from benchmarks.torch_nets import NETS
 
     nets = [net for net in NETS if not arguments.names or net.name in arguments.names]
     if arguments.fixtures:

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections import Counter
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from benchmarks.torch_exports import FIXTURES, compare
 
 from cvi.passes import simplify
 from cvi_frontend_onnx.frontend import OnnxFrontend
 
-BENCHMARK = Path(__file__).resolve().parents[3] / "benchmarks" / "torch_exports.py"
 FOLDER = Path(__file__).parent / "torch"
 FILES = sorted(path.stem for path in FOLDER.glob("*.onnx"))
 
 
-@pytest.fixture(scope="module")
-def benchmark() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("torch_exports_benchmark", BENCHMARK)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_all_fixtures_are_here(benchmark: ModuleType) -> None:
-    assert sorted(name.replace(" ", "_") for name in benchmark.FIXTURES) == FILES
+def test_all_fixtures_are_here() -> None:
+    assert sorted(name.replace(" ", "_") for name in FIXTURES) == FILES
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_layer_is_that_of_onnxruntime(benchmark: ModuleType, name: str) -> None:
-    assert benchmark.compare(FOLDER / f"{name}.onnx") == ""
+def test_every_layer_is_that_of_onnxruntime(name: str) -> None:
+    assert compare(FOLDER / f"{name}.onnx") == ""
 
 
 FUSED = {
