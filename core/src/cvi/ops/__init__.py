@@ -25,6 +25,18 @@ from cvi.ops.activation import (
     Unary,
 )
 from cvi.ops.conv import Conv2d, ConvTranspose2d, FullyConnected, MatMul
+from cvi.ops.detection import (
+    Detection,
+    DetectionOutput,
+    FrcnDetection,
+    Proposal,
+    RetinaFaceDetection,
+    RoiPooling,
+    YoloDetection,
+)
+from cvi.ops.detection import (
+    prior_boxes as prior_boxes,
+)
 from cvi.ops.elementwise import Add, Div, Eltwise, Max, Min, Mul, Sub
 from cvi.ops.functions import Compare, Elementary, Shrink, ThresholdedRelu
 from cvi.ops.movement import (
@@ -40,7 +52,7 @@ from cvi.ops.movement import (
     Upsample,
 )
 from cvi.ops.norm import BatchNorm, LayerNorm, Scale, Softmax
-from cvi.ops.normalise import InstanceNorm, Lrn, Normalize, SquareSum
+from cvi.ops.normalise import InstanceNorm, Lrn, Normalize, SquarePower
 from cvi.ops.pool import AvgPool2d, MaxPool2d, PoolMask
 from cvi.ops.recurrent import Gru, Lstm, Recurrent
 from cvi.ops.reduce import Reduce
@@ -48,11 +60,12 @@ from cvi.ops.resize import Resize
 
 __all__ = [
     "Abs", "Add", "AvgPool2d", "BatchNorm", "Clip", "Compare", "Concat", "Conv2d",
-    "ConvTranspose2d", "Div", "Elementary", "Eltwise", "Elu", "Erf", "Exp", "FullyConnected",
-    "Gelu", "Gru", "HardSigmoid", "HardSwish", "InstanceNorm", "LayerNorm", "LeakyRelu", "Log",
-    "Lrn", "Lstm", "MatMul", "Max", "MaxPool2d", "Min", "Mish", "Movement", "Mul", "Neg",
-    "Normalize", "PRelu", "Pad", "Permute", "PixelShuffle", "PoolMask", "Pow", "Reciprocal",
-    "Recurrent", "Reduce", "Relu", "Reshape", "Resize", "Reverse", "Scale", "Shrink", "Sigmoid",
-    "Slice", "Softmax", "Softplus", "Sqrt", "SquareSum", "Sub", "Swish", "Tanh",
-    "ThresholdedRelu", "Tile", "Unary", "Upsample",
+    "ConvTranspose2d", "Detection", "DetectionOutput", "Div", "Elementary", "Eltwise", "Elu",
+    "Erf", "Exp", "FrcnDetection", "FullyConnected", "Gelu", "Gru", "HardSigmoid", "HardSwish",
+    "InstanceNorm", "LayerNorm", "LeakyRelu", "Log", "Lrn", "Lstm", "MatMul", "Max", "MaxPool2d",
+    "Min", "Mish", "Movement", "Mul", "Neg", "Normalize", "PRelu", "Pad", "Permute",
+    "PixelShuffle", "PoolMask", "Pow", "Proposal", "Reciprocal", "Recurrent", "Reduce", "Relu",
+    "Reshape", "Resize", "RetinaFaceDetection", "Reverse", "RoiPooling", "Scale", "Shrink",
+    "Sigmoid", "Slice", "Softmax", "Softplus", "Sqrt", "SquarePower", "Sub", "Swish", "Tanh",
+    "ThresholdedRelu", "Tile", "Unary", "Upsample", "YoloDetection",
 ]  # fmt: skip

@@ -35,6 +35,7 @@ from cvi.passes.reduce_to_pool import ReduceToPool
 from cvi.passes.remove_identities import RemoveIdentities
 from cvi.passes.resize_to_upsample import ResizeToUpsample
 from cvi.passes.scale_to_conv import ScaleToConv
+from cvi.passes.split_instance_norm import SplitInstanceNorm
 
 __all__ = [
     "SIMPLIFY", "Alias", "Constant", "Edit", "Pass", "Replacement", "Report", "RewritePass",
@@ -49,6 +50,7 @@ SIMPLIFY: tuple[Pass, ...] = (
     RemoveIdentities(),
     ExpandLrn(),
     ExpandNormalize(),
+    SplitInstanceNorm(),
     BatchNormToScale(),
     FuseActivations(),
     FuseLayerNorm(),

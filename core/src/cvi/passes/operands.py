@@ -46,7 +46,7 @@ def times_number(op: Op | None, edit: Edit) -> tuple[str, float] | None:
 
 def is_power(op: Op | None, exponent: float) -> TypeGuard[Pow]:
     """Whether an op is the plain power of its operand."""
-    return isinstance(op, Pow) and (op.exponent, op.scale, op.shift) == (exponent, 1.0, 0.0)
+    return isinstance(op, Pow) and op.exponent == exponent
 
 
 def is_sum(op: Op | None) -> TypeGuard[Add]:
