@@ -254,6 +254,13 @@ def test_quantisation_that_is_refused(build: Build, nodes: list[Any], why: str) 
         FRONTEND.load(build(nodes, {"x": (4, 5)}, outputs, constants, opset=14))
 
 
+def test_constants_that_onnx_itself_cannot_compute_are_refused(build: Build) -> None:
+    nodes = [node("DequantizeLinear", ["w", "s"], ["v"]), node("Add", ["x", "v"], ["y"])]
+    constants = {"w": weights(4), "s": np.array(0.5, np.float32)}
+    with pytest.raises(UnsupportedError, match="onnx cannot compute"):
+        FRONTEND.load(build(nodes, {"x": (3, 4)}, ["y"], constants, opset=13))
+
+
 def test_whole_numbers_from_outside_are_dequantised_by_arithmetic(build: Build) -> None:
     path = build([node("DequantizeLinear", ["x", "s", "z"], ["y"])], {"x": (3, 4)}, ["y"],
                  quantised(np.uint8, 7, 0.5), opset=13, dtype=TensorProto.UINT8)  # fmt: skip
