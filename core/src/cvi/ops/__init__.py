@@ -39,6 +39,7 @@ from cvi.ops.detection import (
 )
 from cvi.ops.elementwise import Add, Div, Eltwise, Max, Min, Mul, Sub
 from cvi.ops.functions import Compare, Elementary, Shrink, ThresholdedRelu
+from cvi.ops.lookup import ArgMax, Embedding
 from cvi.ops.movement import (
     Concat,
     Movement,
@@ -59,11 +60,11 @@ from cvi.ops.reduce import Reduce
 from cvi.ops.resize import Resize
 
 __all__ = [
-    "Abs", "Add", "AvgPool2d", "BatchNorm", "Clip", "Compare", "Concat", "Conv2d",
+    "Abs", "Add", "ArgMax", "AvgPool2d", "BatchNorm", "Clip", "Compare", "Concat", "Conv2d",
     "ConvTranspose2d", "Detection", "DetectionOutput", "Div", "Elementary", "Eltwise", "Elu",
-    "Erf", "Exp", "FrcnDetection", "FullyConnected", "Gelu", "Gru", "HardSigmoid", "HardSwish",
-    "InstanceNorm", "LayerNorm", "LeakyRelu", "Log", "Lrn", "Lstm", "MatMul", "Max", "MaxPool2d",
-    "Min", "Mish", "Movement", "Mul", "Neg", "Normalize", "PRelu", "Pad", "Permute",
+    "Embedding", "Erf", "Exp", "FrcnDetection", "FullyConnected", "Gelu", "Gru", "HardSigmoid",
+    "HardSwish", "InstanceNorm", "LayerNorm", "LeakyRelu", "Log", "Lrn", "Lstm", "MatMul", "Max",
+    "MaxPool2d", "Min", "Mish", "Movement", "Mul", "Neg", "Normalize", "PRelu", "Pad", "Permute",
     "PixelShuffle", "PoolMask", "Pow", "Proposal", "Reciprocal", "Recurrent", "Reduce", "Relu",
     "Reshape", "Resize", "RetinaFaceDetection", "Reverse", "RoiPooling", "Scale", "Shrink",
     "Sigmoid", "Slice", "Softmax", "Softplus", "Sqrt", "SquarePower", "Sub", "Swish", "Tanh",

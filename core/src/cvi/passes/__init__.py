@@ -26,6 +26,7 @@ from cvi.passes.fuse_activations import FuseActivations
 from cvi.passes.fuse_layer_norm import FuseLayerNorm
 from cvi.passes.fuse_pads import FusePads
 from cvi.passes.fuse_relu import FuseRelu
+from cvi.passes.integer_indices import IntegerIndices
 from cvi.passes.matmul_to_fc import MatMulToFullyConnected
 from cvi.passes.merge_reshapes import MergeReshapes
 from cvi.passes.merge_scales import MergeScales
@@ -68,6 +69,7 @@ SIMPLIFY: tuple[Pass, ...] = (
     FuseRelu(),
     FusePads(),
     ScaleToConv(),
+    IntegerIndices(),
 )
 
 

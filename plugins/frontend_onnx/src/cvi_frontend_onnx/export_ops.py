@@ -10,6 +10,10 @@ from cvi import ops
 from cvi.ir import Op
 from cvi_frontend_onnx.exporter import Writer, clamp, exports
 
+_FLOAT, _INT64 = 1, 7
+"""Element types in ONNX."""
+
+
 # -- one node without attributes ---------------------------------------------
 
 _SAME_NAME = (
@@ -301,6 +305,20 @@ def instance_norm(writer: Writer, op: ops.InstanceNorm) -> None:
     writer.node("InstanceNormalization", op.inputs, op.name, epsilon=op.eps)
 
 
+@exports(ops.ArgMax)
+def argmax(writer: Writer, op: ops.ArgMax) -> None:
+    index = f"~{op.name}~index"
+    writer.node("ArgMax", op.inputs, index, axis=op.axis, keepdims=int(op.keepdims))
+    writer.node("Cast", [index], op.name, to=_FLOAT)
+
+
+@exports(ops.Embedding)
+def embedding(writer: Writer, op: ops.Embedding) -> None:
+    indices, table = op.inputs
+    whole = writer.node("Cast", [indices], f"~{op.name}~indices", to=_INT64)
+    writer.node("Gather", [table, whole], op.name, axis=0)
+
+
 # -- pooling and resizing ---------------------------------------------------------
 
 
@@ -445,7 +463,7 @@ def reverse(writer: Writer, op: ops.Reverse) -> None:
 @exports(ops.Pad)
 def pad(writer: Writer, op: ops.Pad) -> None:
     widths = writer.integers(op, "pads", (*op.before, *op.after))
-    value = writer.scalar(op, "value", op.value)
+    value = writer.constant(op, "value", np.array(op.value, op.type.dtype.numpy))
     writer.node("Pad", [*op.inputs, widths, value], op.name, mode=op.mode)
 
 

@@ -12,7 +12,6 @@ from cvi_frontend_onnx.tensors import element_type
 from cvi_frontend_onnx.values import Value, is_float
 
 _BY_ONNX = (
-    "ArgMax",
     "ArgMin",
     "BitwiseAnd",
     "BitwiseNot",

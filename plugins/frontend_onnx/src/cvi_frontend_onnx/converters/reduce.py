@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -75,6 +76,20 @@ def _log_sum_exp(node: Node, x: Value, total: ops.Reduce) -> Value:
     if peak.shape != log.shape:
         peak = node.emit(ops.Reshape(name=node.helper("squeeze"), shape=log.shape), peak)
     return node.emit(ops.Add(name=node.layer), log, peak)
+
+
+@converts("ArgMax")
+def argmax(node: Node) -> Value:
+    """Positions of int64 in the model, held in fp32 here."""
+    x = node.operand(0)
+    if x.array is not None:
+        return node.fold(evaluate_node(node, [x.array])[0])
+    if node.attributes.flag("select_last_index"):
+        node.refuse("gives the last of several largest elements, not the first")
+    axis = node.axis(node.attributes.integer("axis", 0), x.rank)
+    keepdims = node.attributes.flag("keepdims", True)
+    index = node.emit(ops.ArgMax(name=node.layer, axis=axis, keepdims=keepdims), x)
+    return replace(index, dtype=np.dtype(np.int64))
 
 
 @converts("ReduceProd")
