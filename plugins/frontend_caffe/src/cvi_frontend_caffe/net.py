@@ -11,6 +11,7 @@ from cvi.content import read_model_file
 from cvi.errors import ModelError
 from cvi.ir import Shape
 from cvi_frontend_caffe import schema
+from cvi_frontend_caffe.schema import is_repeated
 from cvi_frontend_caffe.text import TextFile, Unknown, read_text
 from cvi_frontend_caffe.upgrade import network_inputs, upgraded
 
@@ -73,6 +74,7 @@ def read_net(path: Path) -> Net:
     data = read_model_file(path)
     proto, file = _from_text(data) if is_text(data) else (_from_bytes(data), TextFile())
     try:
+        _read_all(proto)
         kind = "layers" if proto.layers else "layer"
         _check_kind(proto, file)
         layers = [
@@ -122,6 +124,16 @@ def _from_bytes(data: bytes) -> Any:
             fix="give the .prototxt as the model and this file with --weights, "
             "or download it again",
         ) from error
+
+
+def _read_all(message: Any) -> None:
+    """Look at every field: protobuf raises UnicodeDecodeError for a text that is none."""
+    for known, value in message.ListFields():
+        if known.message_type is not None:
+            for inner in value if is_repeated(known) else (value,):
+                _read_all(inner)
+        elif known.cpp_type == known.CPPTYPE_STRING and is_repeated(known):
+            list(value)
 
 
 def _check_kind(proto: Any, file: TextFile) -> None:
