@@ -91,9 +91,7 @@ def read_net(path: Path) -> Net:
         outside = tuple(u for u in file.unknown if u.entry < 0)
         return Net(str(proto.name), network_inputs(proto), kept, outside)
     except UnicodeDecodeError as error:
-        raise ModelError(
-            "holds a name that is no text", fix="the file is damaged: download it again"
-        ) from error
+        raise _no_text() from error
 
 
 def is_text(data: bytes) -> bool:
@@ -127,13 +125,18 @@ def _from_bytes(data: bytes) -> Any:
 
 
 def _read_all(message: Any) -> None:
-    """Look at every field: protobuf raises UnicodeDecodeError for a text that is none."""
+    """ModelError for a text that is none; protobuf gives bytes for it, or an error at last."""
     for known, value in message.ListFields():
+        values = value if is_repeated(known) else (value,)
         if known.message_type is not None:
-            for inner in value if is_repeated(known) else (value,):
+            for inner in values:
                 _read_all(inner)
-        elif known.cpp_type == known.CPPTYPE_STRING and is_repeated(known):
-            list(value)
+        elif known.type == known.TYPE_STRING and not all(isinstance(v, str) for v in values):
+            raise _no_text()
+
+
+def _no_text() -> ModelError:
+    return ModelError("holds a name that is no text", fix="the file is damaged: download it again")
 
 
 def _check_kind(proto: Any, file: TextFile) -> None:
