@@ -62,13 +62,14 @@ def weights_of(path: Path) -> Path | None:
 
 def row(path: Path) -> str:
     """One line of the table."""
-    weights, start = weights_of(path), time.monotonic()
+    name, start = f"{path.parent.name}/{path.stem}", time.monotonic()
+    weights = weights_of(path)
     frontend = CaffeFrontend(None if weights else SEED)
     try:
         graph = simplify(frontend.load(path, weights=weights, batch=1))
     except CviError as error:
         problems = "; ".join(getattr(error, "problems", ())) or error.why
-        return f"| {path.stem} | refused: {problems} | | | | |"
+        return f"| {name} | refused: {problems} | | | | |"
     inputs = {op.source: _normal(op.type.shape) for op in graph.inputs}
     shown = frontend.reference(path, inputs, weights=weights)
     cosines = dict(compared(graph, inputs, shown))
@@ -78,7 +79,7 @@ def row(path: Path) -> str:
     layers = len(graph.ops) - len(graph.inputs)
     seconds = time.monotonic() - start
     place = f"{cosines[worst]:.7f} {worst}"
-    return f"| {path.stem} | {layers} | {len(cosines)} | {place} | {cannot} | {seconds:.0f} |"
+    return f"| {name} | {layers} | {len(cosines)} | {place} | {cannot} | {seconds:.0f} |"
 
 
 def _normal(shape: Sequence[int]) -> Array:

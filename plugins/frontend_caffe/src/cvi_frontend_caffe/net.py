@@ -58,13 +58,14 @@ class Net:
     """A network for inference.
 
     inputs: those declared outside of layers, by blob. layers: those of the phase TEST.
-    unknown: fields of the text that stand in no layer.
+    unknown: fields of the text that stand in no layer. count: layers of all phases.
     """
 
     name: str
     inputs: Mapping[str, Shape]
     layers: Sequence[NetLayer]
     unknown: tuple[Unknown, ...] = ()
+    count: int = 0
 
 
 def read_net(path: Path) -> Net:
@@ -89,7 +90,7 @@ def read_net(path: Path) -> Net:
             _check_texts(layer)
         kept = [layer for layer in layers if for_inference(layer.proto, proto.state, layer.where)]
         outside = tuple(u for u in file.unknown if u.entry < 0)
-        return Net(str(proto.name), network_inputs(proto), kept, outside)
+        return Net(str(proto.name), network_inputs(proto), kept, outside, len(layers))
     except UnicodeDecodeError as error:
         raise _no_text() from error
 
