@@ -1,0 +1,98 @@
+"""The content of constant tensors: stored integers become the real numbers they stand for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cvi.errors import ModelError, UnsupportedError
+from cvi.ir import Array
+from cvi_frontend_tflite.schema import Model, Tensor
+from cvi_frontend_tflite.values import check_elements
+
+_NUMPY: dict[str, str] = {
+    "FLOAT32": "<f4",
+    "FLOAT16": "<f2",
+    "FLOAT64": "<f8",
+    "INT8": "i1",
+    "UINT8": "u1",
+    "INT16": "<i2",
+    "UINT16": "<u2",
+    "INT32": "<i4",
+    "UINT32": "<u4",
+    "INT64": "<i8",
+    "UINT64": "<u8",
+    "BOOL": "?",
+}
+FLOATS = ("FLOAT32", "FLOAT16", "FLOAT64", "BFLOAT16")
+_QUANTISED = ("INT4", "INT8", "UINT8", "INT16", "INT32", "INT64")
+
+
+def element_type(tensor: Tensor) -> np.dtype[np.generic]:
+    """float32 for a tensor of real numbers, stored as floats or as scaled integers; the
+    integer type of others. UnsupportedError for strings, complex numbers and the like."""
+    if tensor.type in FLOATS or is_quantised(tensor):
+        return np.dtype(np.float32)
+    if tensor.type not in _NUMPY:
+        raise UnsupportedError(f"the tensor {tensor.name!r} is of type {tensor.type}")
+    return np.dtype(_NUMPY[tensor.type])
+
+
+def is_quantised(tensor: Tensor) -> bool:
+    """Whether the tensor holds integers that stand for real numbers."""
+    return tensor.quantization is not None and tensor.type in _QUANTISED
+
+
+def constant(model: Model, tensor: Tensor) -> Array:
+    """The content: fp32 for real numbers (weights: (q - zero point) * scale), else integers."""
+    stored = _stored(model, tensor)
+    if tensor.type in FLOATS:
+        with np.errstate(all="ignore"):
+            return stored.astype(np.float32, copy=False)
+    return _real(stored, tensor) if is_quantised(tensor) else stored
+
+
+def _stored(model: Model, tensor: Tensor) -> Array:
+    if tensor.sparse:
+        raise UnsupportedError(f"the tensor {tensor.name!r} is stored sparsely")
+    check_elements(tensor.shape, f"the constant {tensor.name!r}")
+    data = model.buffers[tensor.buffer]
+    if tensor.type == "INT4":
+        flat = _nibbles(np.frombuffer(data, np.uint8))
+    elif tensor.type == "BFLOAT16":
+        flat = (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
+    elif tensor.type in _NUMPY:
+        flat = np.frombuffer(data, _NUMPY[tensor.type])
+    else:
+        raise UnsupportedError(f"the tensor {tensor.name!r} is of type {tensor.type}")
+    elements = int(np.prod(tensor.shape, dtype=np.int64))
+    spare = flat.size - elements
+    if spare < 0 or spare > (tensor.type == "INT4"):
+        raise ModelError(
+            f"the constant {tensor.name!r} has {flat.size} elements, not {elements}",
+            fix="the file is damaged: download or export it again",
+        )
+    return flat[:elements].reshape(tensor.shape)
+
+
+def _nibbles(data: Array) -> Array:
+    """Two signed integers of 4 bits per byte, the lower half first."""
+    pairs = np.stack([data & 15, data >> 4], axis=1).ravel().astype(np.int8)
+    return np.where(pairs > 7, pairs - 16, pairs).astype(np.int8)
+
+
+def _real(stored: Array, tensor: Tensor) -> Array:
+    q = tensor.quantization
+    assert q is not None
+    scales, zeros = q.scales, q.zero_points
+    if not q.per_tensor:
+        if not 0 <= q.axis < stored.ndim or stored.shape[q.axis] != len(scales):
+            raise ModelError(f"the scales of {tensor.name!r} do not fit its shape")
+        along = [1] * stored.ndim
+        along[q.axis] = len(scales)
+        scales, zeros = scales.reshape(along), zeros.reshape(along)
+    if stored.dtype.itemsize > 2:  # a bias: more digits than fp32 has
+        return np.asarray((stored.astype(np.float64) - zeros) * scales).astype(np.float32)
+    shifted = stored.astype(np.float32)
+    shifted -= zeros.astype(np.float32)
+    shifted *= scales
+    return shifted
