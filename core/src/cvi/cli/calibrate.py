@@ -34,4 +34,5 @@ def calibrate(
             bins=data.histogram_bin_num,
             progress=progress,
         )
-    typer.echo(f"{output}: {len(table)} thresholds from {table.samples} samples")
+    origin = f"from {table.samples} samples" if table.samples else "of the model itself"
+    typer.echo(f"{output}: {len(table)} thresholds {origin}")

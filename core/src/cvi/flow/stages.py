@@ -18,7 +18,7 @@ from cvi.errors import CviError, UnsupportedError, VerificationError
 from cvi.flow import images
 from cvi.flow.artefacts import keep_comparison, keep_graph, keep_table
 from cvi.flow.batches import batched_as
-from cvi.flow.checks import outputs_type
+from cvi.flow.checks import keeps_own_thresholds, outputs_type
 from cvi.flow.equality import difference, same
 from cvi.flow.job import Job
 from cvi.flow.real import quantised_inputs, real_values
@@ -101,15 +101,21 @@ def calibrate(job: Job) -> None:
     from cvi.execute import float_session
     from cvi.preprocess.dataset import samples
 
-    request = job.request
+    request, names = job.request, float_layers(job.graph)
     if request.calibration_table:
         job.table = CalibrationTable.read(request.calibration_table)
+        return
+    if keeps_own_thresholds(request, job.graph):
+        own = {n: job.graph.thresholds[n] for n in names if n in job.graph.thresholds}
+        job.table = CalibrationTable(own, path="the model's own thresholds")
+        job.progress.note(f"{len(own)} thresholds are the model's own")
+        keep_table(job, job.table)
         return
     total = math.ceil(len(request.data) / _batch(job.graph))
     job.table = calibrate(
         job.graph,
         samples(job.graph, request.data),
-        executor=float_session(job.graph, float_layers(job.graph), plugins.executors()),
+        executor=float_session(job.graph, names, plugins.executors()),
         bins=request.bins,
         method=request.method,
         progress=lambda done: job.progress.step(done, total),

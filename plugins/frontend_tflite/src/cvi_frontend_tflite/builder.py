@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from cvi.errors import ModelError, UnsupportedError
-from cvi.ir import Array, Graph, Op, Shape
+from cvi.ir import Array, Graph, Op
 from cvi.ops import Movement
 from cvi_frontend_tflite.values import Order, Value, check_elements, in_order, inverse
 
+_FP32 = np.dtype(np.float32)
 _FREE_ELEMENTS = 1 << 16
 MAX_COMPUTED = 1 << 26
 """Elements that all computed constants of a model may have beyond those of their operands."""
 
 
+@dataclass(frozen=True)
+class Blocks:
+    """A tensor whose pixels were spread over a batch: the whole image, padded, in blocks."""
+
+    whole: Value
+    block: tuple[int, int]
+    pads: tuple[tuple[int, int], ...]
+
+
 class Builder:
     """A Graph under construction.
+
+    blocks: layers that hold the pixels of an image spread over a batch.
 
     Constants enter the graph when a layer reads them, once each, under the name they
     have in the model.
@@ -25,6 +39,7 @@ class Builder:
 
     def __init__(self, name: str, reserved: frozenset[str] = frozenset()) -> None:
         self.graph = Graph(name)
+        self.blocks: dict[str, Blocks] = {}
         self._reserved = reserved
         self._placed: dict[int, tuple[Array, str]] = {}
         self._computed = 0
@@ -41,11 +56,15 @@ class Builder:
         self._check_types(op, values)
         names = tuple(self._operand(v) for v in operands)
         typed = self.graph.add(op.with_(name=self.graph.fresh(op.name), inputs=names))
-        check_elements(typed.type.shape, f"the result of {typed.name}")
         moved = next(v.dtype for v in values if v.array is None)
-        dtype = moved if isinstance(op, Movement) else np.dtype(np.float32)
-        held = in_order(len(typed.type.shape)) if order is None else order
-        return Value(typed.name, _tensor_shape(typed.type.shape, held), dtype, held)
+        return self.value_of(typed, moved if isinstance(op, Movement) else _FP32, order)
+
+    def value_of(self, op: Op, dtype: np.dtype[Any], order: Order | None) -> Value:
+        """The tensor that a layer of the graph holds in that order."""
+        held = op.type.shape
+        check_elements(held, f"the result of {op.name}")
+        order = in_order(len(held)) if order is None else order
+        return Value(op.name, tuple(held[i] for i in inverse(order)), dtype, order)
 
     def budget(self, elements: int, given: int, where: str) -> None:
         """Account for a computed constant; ModelError when the model computes absurdly many."""
@@ -101,7 +120,3 @@ def as_fp32(array: Array) -> Array:
     with np.errstate(all="ignore"):
         return np.ascontiguousarray(array, np.float32)
 
-
-def _tensor_shape(held: Shape, order: Order) -> Shape:
-    """The shape of a tensor whose layer has the shape `held`."""
-    return tuple(held[i] for i in inverse(order))

@@ -11,7 +11,7 @@ import numpy as np
 from cvi.errors import ModelError, UnsupportedError
 from cvi.ir import Array, Op, Shape
 from cvi.ops import Permute, Reshape
-from cvi_frontend_tflite.builder import Builder
+from cvi_frontend_tflite.builder import Blocks, Builder
 from cvi_frontend_tflite.layout import reshaping
 from cvi_frontend_tflite.values import IMAGE, Order, Value, check_elements, in_order, only_moves_ones
 
@@ -27,6 +27,7 @@ class Node:
 
     name: e.g. "CONV_2D". where: the op as the user should read it in an error.
     outputs: tensor names. layers: names of the layers that compute them.
+    types: TFLite's types of the results; input_types: of the operands.
     batch: (the model's own batch size, the one asked for), None when they are the same.
     """
 
@@ -40,6 +41,8 @@ class Node:
         layers: Sequence[str],
         options: Any,
         builder: Builder,
+        types: Sequence[str] = (),
+        input_types: Sequence[str] = (),
         batch: tuple[int, int] | None = None,
     ) -> None:
         self.name = name
@@ -47,6 +50,8 @@ class Node:
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
         self.batch = batch
+        self.types = tuple(types)
+        self.input_types = tuple(input_types)
         self._layers = tuple(layers)
         self._options = options
         self._builder = builder
@@ -177,6 +182,24 @@ class Node:
         ]
         sources = dict(zip(self._layers, self.outputs, strict=True))
         return self._builder.emit(op.with_(source=sources.get(op.name, "")), values, order)
+
+    def emit_reading(self, op: Op, names: Sequence[str], *, order: Order) -> Value:
+        """`emit` of an op that reads layers and constants which are in the graph already."""
+        source = dict(zip(self._layers, self.outputs, strict=True)).get(op.name, "")
+        graph = self._builder.graph
+        free = op.with_(name=graph.fresh(op.name), inputs=tuple(names), source=source)
+        return self._builder.value_of(graph.add(free), FLOAT, order)
+
+    def producer(self, x: Value) -> Op | None:
+        """The layer that computes a tensor, None for constants."""
+        return self._builder.graph.get(x.name) if x.array is None else None
+
+    def remember_blocks(self, x: Value, blocks: Blocks) -> None:
+        self._builder.blocks[x.name] = blocks
+
+    def blocks_of(self, layer: str) -> Blocks | None:
+        """What a layer of blocks is made from, None for other layers."""
+        return self._builder.blocks.get(layer)
 
     def fold(self, array: Any) -> Value:
         """A computed constant as the op's result."""

@@ -32,6 +32,11 @@ def element_type(tensor: Tensor) -> np.dtype[np.generic]:
     integer type of others. UnsupportedError for strings, complex numbers and the like."""
     if tensor.type in FLOATS or is_quantised(tensor):
         return np.dtype(np.float32)
+    return numpy_type(tensor)
+
+
+def numpy_type(tensor: Tensor) -> np.dtype[np.generic]:
+    """How numpy holds what is stored. UnsupportedError for types that it does not have."""
     if tensor.type not in _NUMPY:
         raise UnsupportedError(f"the tensor {tensor.name!r} is of type {tensor.type}")
     return np.dtype(_NUMPY[tensor.type])
@@ -60,10 +65,8 @@ def _stored(model: Model, tensor: Tensor) -> Array:
         flat = _nibbles(np.frombuffer(data, np.uint8))
     elif tensor.type == "BFLOAT16":
         flat = (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
-    elif tensor.type in _NUMPY:
-        flat = np.frombuffer(data, _NUMPY[tensor.type])
     else:
-        raise UnsupportedError(f"the tensor {tensor.name!r} is of type {tensor.type}")
+        flat = np.frombuffer(data, numpy_type(tensor))
     elements = int(np.prod(tensor.shape, dtype=np.int64))
     spare = flat.size - elements
     if spare < 0 or spare > (tensor.type == "INT4"):
