@@ -88,10 +88,11 @@ def _real(stored: Array, tensor: Tensor) -> Array:
     assert q is not None
     scales, zeros = q.scales, q.zero_points
     if not q.per_tensor:
-        if not 0 <= q.axis < stored.ndim or stored.shape[q.axis] != len(scales):
+        axis = 0 if stored.ndim == 1 else q.axis  # biases often name the weights' axis
+        if not 0 <= axis < stored.ndim or stored.shape[axis] != len(scales):
             raise ModelError(f"the scales of {tensor.name!r} do not fit its shape")
         along = [1] * stored.ndim
-        along[q.axis] = len(scales)
+        along[axis] = len(scales)
         scales, zeros = scales.reshape(along), zeros.reshape(along)
     if stored.dtype.itemsize > 2:  # a bias: more digits than fp32 has
         return np.asarray((stored.astype(np.float64) - zeros) * scales).astype(np.float32)

@@ -41,8 +41,8 @@ def space_to_batch(node: Node) -> Value:
     shape = (math.prod(block) * x.shape[0], *counts, *tail)
     result = node.reshaped(turned, shape, node.layer)
     if x.rank == 4 and len(block) == 2:
+        result = node.image(result)
         node.remember_blocks(result, Blocks(node.image(x), (block[0], block[1]), pads))
-        return result
     return result
 
 
