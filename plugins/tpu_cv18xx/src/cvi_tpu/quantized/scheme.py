@@ -9,6 +9,7 @@ from cvi.ir import DType, Graph, Input
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.registry import all_rules, constraints_of, rule_for
 from cvi_tpu.quantized.rewriter import Rewriter
+from cvi_tpu.quantized.rules.lookup import INDICES
 from cvi_tpu.quantized.thresholds import Thresholds
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class Int8Scheme:
     ) -> Graph:
         """The quantised graph; its outputs are in the order of the float graph's.
 
-        inputs_type, outputs_type: int8, or fp32 with casts on the CPU. UnsupportedError
+        inputs_type, outputs_type: int8, or fp32 with casts on the CPU; inputs of integers
+        stay what they are, and positions (of maxima) are always fp32. UnsupportedError
         lists every layer that cannot be quantised, InputError when the table lacks one.
         """
         _check_type("inputs type", inputs_type)
@@ -57,7 +59,7 @@ class Int8Scheme:
             assert rule is not None  # problems() has reported ops without a rule
             rule(op, to)
         to.graph.outputs = tuple(
-            to.fp32(name) if outputs_type == "fp32" else to.int8(name).name
+            to.fp32(name) if outputs_type == "fp32" or to.is_index(name) else to.int8(name).name
             for name in graph.outputs
         )
         to.graph.check()
@@ -71,7 +73,7 @@ class Int8Scheme:
         for op in graph.ops:
             where = f"{op.name} ({op.kind}): "
             if isinstance(op, Input):
-                if op.type.dtype is not DType.FP32:
+                if op.type.dtype not in (DType.FP32, *INDICES):
                     found.append(f"{where}the input is {op.type}; INT8 needs fp32 inputs")
                 continue
             broken = [c for c in constraints_of(op) if not c.holds(op, graph, spec)]

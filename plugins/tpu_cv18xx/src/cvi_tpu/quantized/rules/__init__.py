@@ -8,6 +8,8 @@ def load() -> None:
         conv,
         dense,
         eltwise,
+        lookup,
+        matmul,
         movement,
         pool,
         resize,
