@@ -30,9 +30,8 @@ def check_request(request: Request, *, suffix: str, compiles: bool, calibrates: 
     if compiles:
         _check_chip(request)
     _check_own_thresholds(request)
-    if (compiles or calibrates) and not request.calibration_table and not request.data:
-        if request.own_thresholds == "recalibrate" or not _brings_thresholds(request):
-            raise _no_thresholds(compiles)
+    if (compiles or calibrates) and not _has_thresholds(request):
+        raise _no_thresholds(compiles)
     if not request.calibration_table and (compiles or calibrates):
         _check_calibration(request)
     _check_images(request)
@@ -76,6 +75,13 @@ def _check_own_thresholds(request: Request) -> None:
             where=f"--tflite-int8 {request.own_thresholds}",
             fix="leave out one of the two options",
         )
+
+
+def _has_thresholds(request: Request) -> bool:
+    """Whether thresholds stand in a table, are found from samples, or come with the model."""
+    if request.calibration_table or request.data:
+        return True
+    return request.own_thresholds != "recalibrate" and _brings_thresholds(request)
 
 
 def _brings_thresholds(request: Request) -> bool:

@@ -19,6 +19,7 @@ from cvi.passes.dead_code import RemoveDeadCode
 from cvi.passes.edit import Alias, Constant, Edit, Replacement
 from cvi.passes.fold_bias import FoldBias
 from cvi.passes.fold_constants import FoldConstants
+from cvi.passes.fold_permutes import FoldPermutes
 from cvi.passes.fold_scales import FoldScales
 from cvi.passes.fuse_activations import FuseActivations
 from cvi.passes.fuse_pads import FusePads
@@ -54,6 +55,7 @@ SIMPLIFY: tuple[Pass, ...] = (
     FoldScales(),
     FusePixelShuffle(),
     MergeReshapes(),
+    FoldPermutes(),
     MergeSlices(),
     ResizeToUpsample(),
     ReduceToPool(),

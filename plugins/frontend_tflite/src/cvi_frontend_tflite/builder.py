@@ -10,7 +10,7 @@ import numpy as np
 
 from cvi.errors import ModelError, UnsupportedError
 from cvi.ir import Array, Graph, Op
-from cvi.ops import Movement
+from cvi.ops import Embedding, Movement
 from cvi_frontend_tflite.values import Order, Value, check_elements, in_order, inverse
 
 _FP32 = np.dtype(np.float32)
@@ -85,7 +85,7 @@ class Builder:
         return Value.of(result if order is None else result.transpose(inverse(order)), op.name)
 
     def _check_types(self, op: Op, values: Sequence[Value]) -> None:
-        if isinstance(op, Movement):
+        if isinstance(op, (Movement, Embedding)):
             return
         for value in values:
             if value.array is None and not value.is_float:
@@ -119,4 +119,3 @@ def as_fp32(array: Array) -> Array:
     """The array in fp32 and in row-major order, itself when it is already."""
     with np.errstate(all="ignore"):
         return np.ascontiguousarray(array, np.float32)
-

@@ -53,4 +53,4 @@ def _is_graph_def(path: Path) -> bool:
     """Whether the file has the outer structure of a GraphDef; other protocol buffers that
     end in `.pb` (a SavedModel without its folder) differ in a field."""
     fields = protobuf_fields(path)
-    return bool(fields) and 1 in fields and fields.items() <= _GRAPH_DEF.items()
+    return fields is not None and 1 in fields and fields.items() <= _GRAPH_DEF.items()

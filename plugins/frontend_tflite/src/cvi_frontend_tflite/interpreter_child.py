@@ -32,7 +32,8 @@ def main(model: str, feeds: str, results: str, tensors: str) -> None:
             array = _tensor(interpreter, index)
             if array is not None:
                 found.setdefault(index, []).append(array)
-    np.savez(results, **{str(i): np.stack(arrays) for i, arrays in found.items()})
+    stacked = {str(i): np.stack(arrays) for i, arrays in found.items()}
+    np.savez(results, **stacked)  # type: ignore[arg-type]
 
 
 def _interpreter(model: str) -> Any:

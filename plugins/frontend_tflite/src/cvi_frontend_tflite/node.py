@@ -13,7 +13,14 @@ from cvi.ir import Array, Op, Shape
 from cvi.ops import Permute, Reshape
 from cvi_frontend_tflite.builder import Blocks, Builder
 from cvi_frontend_tflite.layout import reshaping
-from cvi_frontend_tflite.values import IMAGE, Order, Value, check_elements, in_order, only_moves_ones
+from cvi_frontend_tflite.values import (
+    IMAGE,
+    Order,
+    Value,
+    check_elements,
+    in_order,
+    only_moves_ones,
+)
 
 FLOAT = np.dtype(np.float32)
 

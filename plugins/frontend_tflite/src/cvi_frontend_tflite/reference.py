@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from cvi.errors import InputError, ModelError, PluginError, UnsupportedError
 from cvi.ir import Array
 from cvi_frontend_tflite.importer import Importer
 from cvi_frontend_tflite.process import run_module
-from cvi_frontend_tflite.reader import read_model
+from cvi_frontend_tflite.reader import read_model, with_sane_axes
 from cvi_frontend_tflite.registry import all_converters
 from cvi_frontend_tflite.schema import Model, Tensor
 from cvi_frontend_tflite.tensors import FLOATS, numpy_type
@@ -57,9 +59,7 @@ def _require_interpreter() -> None:
         )
 
 
-def _turns(
-    model: Model, inputs: Mapping[str, Array]
-) -> tuple[dict[int, Array], dict[str, Order]]:
+def _turns(model: Model, inputs: Mapping[str, Array]) -> tuple[dict[int, Array], dict[str, Order]]:
     """Stored inputs by tensor index with one entry per turn in front, and the order in
     which the graph holds every tensor."""
     names = {model.tensors[t].name: t for t in model.inputs}
@@ -80,10 +80,8 @@ def _turns(
 
 def _orders(model: Model, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Order]:
     importer = Importer(model, all_converters(), name="")
-    try:
+    with suppress(UnsupportedError):  # the graph was cut before what is not supported
         importer.run(input_shapes=shapes)
-    except UnsupportedError:
-        pass  # the graph was cut before what is not supported
     return importer.orders()
 
 
@@ -104,7 +102,7 @@ def _stored(array: Array, tensor: Tensor) -> Array:
         return np.ascontiguousarray(array, dtype)
     scaled = array.astype(np.float64) / float(q.scales[0])
     rounded = np.trunc(scaled + np.copysign(0.5, scaled)) + int(q.zero_points[0])
-    limits = np.iinfo(dtype)
+    limits: np.iinfo[Any] = np.iinfo(dtype)
     return np.ascontiguousarray(np.clip(rounded, limits.min, limits.max), dtype)
 
 
@@ -119,7 +117,7 @@ def _real(array: Array, tensor: Tensor) -> Array:
 def _run(data: bytes, feeds: Mapping[int, Array], tensors: Sequence[int]) -> dict[int, Array]:
     with tempfile.TemporaryDirectory(prefix="cvi-") as name:
         folder = Path(name)
-        (folder / "model.tflite").write_bytes(data)
+        (folder / "model.tflite").write_bytes(with_sane_axes(data))
         np.savez(folder / "feeds.npz", **{str(i): a for i, a in feeds.items()})  # type: ignore[arg-type]
         files = [str(folder / file) for file in ("model.tflite", "feeds.npz", "results.npz")]
         wanted = ",".join(map(str, sorted(set(tensors))))

@@ -46,7 +46,7 @@ class Tensor:
     variable: bool = False
 
     def range(self) -> tuple[float, float] | None:
-        """The least and largest real number that the stored type can hold; None for floats."""
+        """The least and largest real number that an 8-bit tensor can hold; None for others."""
         q = self.quantization
         if q is None or not q.per_tensor or self.type not in _INTEGERS:
             return None
@@ -58,7 +58,6 @@ class Tensor:
 _INTEGERS: Mapping[str, type[np.integer[Any]]] = {
     "INT8": np.int8,
     "UINT8": np.uint8,
-    "INT16": np.int16,
 }
 
 

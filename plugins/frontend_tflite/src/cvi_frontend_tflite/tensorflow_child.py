@@ -1,6 +1,6 @@
 """Converts a TensorFlow model to TFLite, in a process of its own.
 
-    python -m cvi_frontend_tflite.tensorflow_child KIND PATH RESULT
+python -m cvi_frontend_tflite.tensorflow_child KIND PATH RESULT
 """
 
 from __future__ import annotations

@@ -110,5 +110,3 @@ def same_numbers(node: Node) -> Value:
     if not x.is_float:
         node.refuse(f"reads {x.dtype} without a scale")
     return x
-
-

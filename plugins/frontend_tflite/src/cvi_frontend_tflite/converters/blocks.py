@@ -63,9 +63,7 @@ def _moved(node: Node, x: Value, block: tuple[int, ...], crops: Widths) -> Value
     count, dims = math.prod(block), len(block)
     if x.shape[0] % count:
         node.broken(f"a batch of {x.shape[0]} does not hold blocks {block}")
-    split = node.reshaped(
-        x, (*block, x.shape[0] // count, *x.shape[1:]), node.helper("split")
-    )
+    split = node.reshaped(x, (*block, x.shape[0] // count, *x.shape[1:]), node.helper("split"))
     pairs = [d for i in range(dims) for d in (dims + 1 + i, i)]
     turned = split.transposed((dims, *pairs, *range(2 * dims + 1, split.rank)))
     sizes = [size * b for size, b in zip(x.shape[1:], block, strict=False)]

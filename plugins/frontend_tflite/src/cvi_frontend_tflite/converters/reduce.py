@@ -40,6 +40,10 @@ def reduction(node: Node) -> Value:
 
 
 @converts("REDUCE_PROD", "REDUCE_ANY", "REDUCE_ALL")
+def of_constants(node: Node) -> Value:
+    return _of_integers(node)
+
+
 def _of_integers(node: Node) -> Value:
     """Reductions of constants (shape arithmetic)."""
     if node.name not in _ON_INTEGERS:
@@ -49,3 +53,18 @@ def _of_integers(node: Node) -> Value:
     keep = bool(node.option("KeepDims", False))
     result = np.asarray(_ON_INTEGERS[node.name](x, axis=chosen, keepdims=keep))  # type: ignore[operator]
     return node.fold(result.astype(x.dtype))
+
+
+@converts("ARG_MAX", "ARG_MIN")
+def arg_max(node: Node) -> Value:
+    """The index of the first largest (smallest) element; its dimension vanishes."""
+    x = node.operand(0)
+    axis = node.axis(node.integer(1, "the axis"), x.rank)
+    if x.array is not None:
+        find = np.argmax if node.name == "ARG_MAX" else np.argmin
+        return node.fold(find(x.array, axis).astype(np.int64))
+    if node.name == "ARG_MIN":
+        x = node.emit(ops.Neg(name=node.helper("negative")), x, order=x.order)
+    op = ops.ArgMax(name=node.layer, axis=x.order.index(axis), keepdims=False)
+    found = node.emit(op, x, order=kept_order(x.order, (axis,)))
+    return Value(found.name, found.shape, np.dtype(np.int64), found.order)

@@ -49,9 +49,7 @@ def _nearest(node: Node, x: Value, size: tuple[int, int]) -> ops.Resize:
     return op.with_(scales=(scales[0], scales[1]))
 
 
-def _exact(
-    node: Node, op: ops.Resize, axis: int, length: int, aligned: bool, half: bool
-) -> float:
+def _exact(node: Node, op: ops.Resize, axis: int, length: int, aligned: bool, half: bool) -> float:
     wanted = nearest_pixels(length, op.size[axis], aligned, half)
     scale = _FLOAT(op.scales[axis])
     for candidate in (scale, np.nextafter(scale, _FLOAT(0)), np.nextafter(scale, _FLOAT(np.inf))):
@@ -70,7 +68,8 @@ def nearest_pixels(length: int, size: int, aligned: bool, half: bool) -> Array:
     scale = _FLOAT(length - 1) / _FLOAT(size - 1) if spread else _FLOAT(length) / _FLOAT(size)
     at = (np.arange(size, dtype=_FLOAT) + _FLOAT(0.5 if half else 0)) * scale
     index = np.floor(at + _FLOAT(0.5)) if aligned else np.floor(at)
-    return np.clip(index, 0, length - 1).astype(np.int64)
+    pixels: Array = np.clip(index, 0, length - 1).astype(np.int64)
+    return pixels
 
 
 def _flags(node: Node) -> tuple[bool, bool]:

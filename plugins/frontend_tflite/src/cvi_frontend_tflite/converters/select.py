@@ -136,9 +136,11 @@ def gather(node: Node) -> Value:
 
 
 def _embedding(node: Node, table: Value, indices: Value, axis: int) -> Value:
+    """Indices from the data look up rows of a constant table."""
     if table.array is None or table.rank != 2 or axis:
         node.refuse("takes the indices from the data, and not from a constant table of rows")
-    node.refuse("looks up rows of a table by the data")
+    order = (*indices.order, indices.rank)
+    return node.emit(ops.Embedding(name=node.layer), indices, table, order=order)
 
 
 def _picked(node: Node, x: Value, axis: int, indices: Sequence[int]) -> Value:

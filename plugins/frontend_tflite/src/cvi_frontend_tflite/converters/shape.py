@@ -110,9 +110,7 @@ def joined(node: Node, values: Sequence[Value], axis: int, name: str) -> Value:
     held = [node.held(v, order) for v in values]
     if len(held) == 1:
         return held[0]
-    return emit_activated(
-        node, ops.Concat(name=name, axis=order.index(axis)), *held, order=order
-    )
+    return emit_activated(node, ops.Concat(name=name, axis=order.index(axis)), *held, order=order)
 
 
 @converts("PACK")

@@ -44,9 +44,7 @@ def _entry(masks: dict[str, int], i: int, begin: int, end: int, step: int) -> _E
         return None
     if masks["ShrinkAxis"] & bit:
         return begin
-    return slice(
-        None if masks["Begin"] & bit else begin, None if masks["End"] & bit else end, step
-    )
+    return slice(None if masks["Begin"] & bit else begin, None if masks["End"] & bit else end, step)
 
 
 def _spread(node: Node, entries: Sequence[_Entry], rank: int) -> list[slice | int | None]:
