@@ -67,9 +67,7 @@ def _behind(op: Permute, edit: Edit) -> Replacement:
     b = "" if bias is None else edit.add_constant(f"{layer.name}_bias", bias[taken])
     first = layer.with_(inputs=(layer.inputs[0], w, b))
     moved = _renamed([first, *chain], layer.inputs[0], edit)
-    last = Reshape(
-        name=op.name, shape=op.type.shape, inputs=(moved[-1].name,), source=op.source
-    )
+    last = Reshape(name=op.name, shape=op.type.shape, inputs=(moved[-1].name,), source=op.source)
     return [*moved, last]
 
 

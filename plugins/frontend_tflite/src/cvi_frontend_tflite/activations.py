@@ -24,7 +24,13 @@ def emit_activated(
         limit: dict[str, Any] = {"relu_max": 6.0} if kind == _RELU6 else {}
         return node.emit(op.with_(relu=True, **limit), *operands, order=order)
     linear = node.emit(op.with_(name=f"{op.name}_linear"), *operands, order=order)
-    return node.emit(_activation(node, op.name, kind), linear, order=order)
+    return activated(node, op.name, linear)
+
+
+def activated(node: Node, name: str, linear: Value) -> Value:
+    """The op's fused activation as a layer of its own."""
+    kind = node.option("FusedActivationFunction", _NONE)
+    return node.emit(_activation(node, name, kind), linear, order=linear.order)
 
 
 def _takes(op: Op, kind: int) -> bool:

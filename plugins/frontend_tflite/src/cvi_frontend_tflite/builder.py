@@ -66,6 +66,16 @@ class Builder:
         order = in_order(len(held)) if order is None else order
         return Value(op.name, tuple(held[i] for i in inverse(order)), dtype, order)
 
+    def settle(self, start: int, value: Value, source: str) -> None:
+        """Of the layers from `start` on, the one that holds the value stands for the tensor
+        `source`, and no other."""
+        graph = self.graph
+        ops = [_standing(op, value, source) for op in graph.ops[start:]]
+        if ops != graph.ops[start:]:
+            del graph.ops[start:]
+            for op in ops:
+                graph.append(op)
+
     def budget(self, elements: int, given: int, where: str) -> None:
         """Account for a computed constant; ModelError when the model computes absurdly many."""
         check_elements((elements,), f"the constant computed by {where}", MAX_COMPUTED)
@@ -113,6 +123,12 @@ class Builder:
             i += 1
             name = f"{wanted}_{i}"
         return name
+
+
+def _standing(op: Op, value: Value, source: str) -> Op:
+    if value.array is None and op.name == value.name:
+        return op if op.source else op.with_(source=source)
+    return op.with_(source="") if op.source == source else op
 
 
 def as_fp32(array: Array) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 from cvi.calibrate.table import Threshold
 from cvi.errors import CviError, ModelError, UnsupportedError
 from cvi.ir import DType, Graph, Input, TensorType
-from cvi.ops import Reshape
+from cvi.ops import Permute, Reshape
 from cvi.passes.dead_code import RemoveDeadCode
 from cvi_frontend_tflite.builder import Builder
 from cvi_frontend_tflite.inputs import fixed_shapes, input_order
@@ -19,7 +19,7 @@ from cvi_frontend_tflite.reader import DAMAGED
 from cvi_frontend_tflite.registry import Converter
 from cvi_frontend_tflite.schema import Model, Operator
 from cvi_frontend_tflite.tensors import constant, element_type
-from cvi_frontend_tflite.values import IMAGE, Order, Value, check_elements, in_order
+from cvi_frontend_tflite.values import IMAGE, Order, Value, check_elements, in_order, inverse
 
 
 class Importer:
@@ -137,9 +137,12 @@ class Importer:
             input_types=[self.model.tensors[i].type if i >= 0 else "" for i in op.inputs],
             batch=self._batch,
         )
+        start = len(self._builder.graph.ops)
         with np.errstate(all="ignore"):
             result = self._converters[op.name](node)
         results = [result] if isinstance(result, Value) else list(result)
+        for value, name in zip(results, node.outputs, strict=False):
+            self._builder.settle(start, value, name)
         self._check_outputs(op, len(results))
         return results
 
@@ -177,8 +180,9 @@ class Importer:
         )
 
     def _finish(self, tensors: Sequence[int]) -> Graph:
+        outputs = tuple(dict.fromkeys(self._output_layer(t) for t in tensors))
         graph = self._builder.graph
-        graph.outputs = tuple(dict.fromkeys(self._output_layer(t) for t in tensors))
+        graph.outputs = outputs
         if not graph.outputs:
             raise ModelError("the model has no output")
         graph.thresholds = self.thresholds()
@@ -196,7 +200,7 @@ class Importer:
                 fix="name the other outputs with --outputs",
             )
         if value.order not in (in_order(value.rank), IMAGE):
-            value = self._node_of_output(index).plain(value)
+            value = self._in_order(index)
         graph = self._builder.graph
         named = self.model.signature_outputs.get(index, value.name)
         if named == value.name and not isinstance(graph[value.name], Input):
@@ -205,17 +209,24 @@ class Importer:
         op = Reshape(name=name, shape=value.carried, inputs=(value.name,), source=tensor.name)
         return graph.add(op).name
 
-    def _node_of_output(self, index: int) -> Node:
-        tensor = self.model.tensors[index]
-        return Node(
-            name="OUTPUT",
-            where=f"output {tensor.name!r}",
-            inputs=(),
-            outputs=(),
-            layers=(),
-            options=None,
-            builder=self._builder,
-        )
+    def _in_order(self, index: int) -> Value:
+        """An output in a layer of its own shape, which takes over the name of the layer that
+        holds it in another order. That one goes on to stand for the tensor of the model, so
+        that the orders of layers do not depend on where the network is cut."""
+        value = self.values[index]
+        graph = self._builder.graph
+        held = graph.fresh(f"{value.name}_held")
+        ops = [
+            op.with_(
+                name=held if op.name == value.name else op.name,
+                inputs=tuple(held if name == value.name else name for name in op.inputs),
+            )
+            for op in graph.ops
+        ]
+        self._builder.graph = graph.replace(ops=ops)
+        turn = Permute(name=value.name, order=inverse(value.order), inputs=(held,))
+        self._builder.graph.add(turn)
+        return Value(value.name, value.shape, value.dtype, in_order(value.rank))
 
     def orders(self) -> dict[str, Order]:
         """How the layer of every computed tensor holds it, by tensor name."""

@@ -137,10 +137,11 @@ class Node:
 
     # -- order of dimensions ----------------------------------------------------
 
-    def held(self, x: Value, order: Order) -> Value:
+    def held(self, x: Value, order: Order, name: str = "") -> Value:
         """The tensor in a layer that holds its dimensions in that order.
 
-        A constant becomes the array that such a layer would give.
+        A constant becomes the array that such a layer would give. name: of the layer, if
+        one is needed.
         """
         if x.array is not None:
             return Value.of(x.array.transpose(order), x.name)
@@ -148,9 +149,10 @@ class Node:
             return x
         turn = tuple(x.order.index(i) for i in order)
         shape = tuple(x.shape[i] for i in order)
+        name = name or f"{x.name}_turned"
         if only_moves_ones(x.carried, turn):
-            return self.emit(Reshape(name=f"{x.name}_turned", shape=shape), x, order=order)
-        return self.emit(Permute(name=f"{x.name}_turned", order=turn), x, order=order)
+            return self.emit(Reshape(name=name, shape=shape), x, order=order)
+        return self.emit(Permute(name=name, order=turn), x, order=order)
 
     def image(self, x: Value) -> Value:
         """A tensor [n, h, w, c] in a layer [n, c, h, w]."""

@@ -23,8 +23,6 @@ MAX_ITEMS = 1 << 16
 """Most tensors, ops or buffers of a file, and most operands of an op."""
 
 MAX_RANK = 8
-_AXIS_SLOT = 16
-"""Place of `quantized_dimension` in the table of fields of QuantizationParameters."""
 _MAX_NAME = 1 << 12
 DAMAGED = (
     struct.error,
@@ -62,25 +60,6 @@ def read_model(data: bytes) -> Model:
             f"the file is damaged ({type(error).__name__}: {error})",
             fix="download or export it again",
         ) from error
-
-
-def with_sane_axes(data: bytes) -> bytes:
-    """The file with axis 0 for the scales of all tensors of one dimension.
-
-    Older converters wrote the weights' axis into biases, which interpreters ignored until
-    they began to refuse it.
-    """
-    import tflite
-
-    graph = tflite.Model.GetRootAsModel(data, 0).Subgraphs(0)
-    mended = bytearray(data)
-    for i in range(graph.TensorsLength()):
-        tensor = graph.Tensors(i)
-        scales = tensor.Quantization()
-        if scales is not None and tensor.ShapeLength() == 1 and scales.QuantizedDimension():
-            place = scales._tab.Pos + scales._tab.Offset(_AXIS_SLOT)
-            struct.pack_into("<i", mended, place, 0)
-    return bytes(mended)
 
 
 class _Reader:

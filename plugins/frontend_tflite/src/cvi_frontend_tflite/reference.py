@@ -14,8 +14,9 @@ import numpy as np
 from cvi.errors import InputError, ModelError, PluginError, UnsupportedError
 from cvi.ir import Array
 from cvi_frontend_tflite.importer import Importer
+from cvi_frontend_tflite.mended import mended
 from cvi_frontend_tflite.process import run_module
-from cvi_frontend_tflite.reader import read_model, with_sane_axes
+from cvi_frontend_tflite.reader import read_model
 from cvi_frontend_tflite.registry import all_converters
 from cvi_frontend_tflite.schema import Model, Tensor
 from cvi_frontend_tflite.tensors import FLOATS, numpy_type
@@ -41,7 +42,7 @@ def run_reference(
     unknown = [name for name in names if name not in by_name]
     if unknown:
         raise InputError(f"the model has no tensor {', '.join(unknown)}")
-    stored = _run(data, turns, [by_name[n].index for n in names if n in orders])
+    stored = _run(mended(data, model), turns, [by_name[n].index for n in names if n in orders])
     found = {}
     for name in names:
         parts = stored.get(by_name[name].index)
@@ -117,7 +118,7 @@ def _real(array: Array, tensor: Tensor) -> Array:
 def _run(data: bytes, feeds: Mapping[int, Array], tensors: Sequence[int]) -> dict[int, Array]:
     with tempfile.TemporaryDirectory(prefix="cvi-") as name:
         folder = Path(name)
-        (folder / "model.tflite").write_bytes(with_sane_axes(data))
+        (folder / "model.tflite").write_bytes(data)
         np.savez(folder / "feeds.npz", **{str(i): a for i, a in feeds.items()})  # type: ignore[arg-type]
         files = [str(folder / file) for file in ("model.tflite", "feeds.npz", "results.npz")]
         wanted = ",".join(map(str, sorted(set(tensors))))

@@ -39,10 +39,11 @@ def space_to_batch(node: Node) -> Value:
     turned = split.transposed(_blocks_first(len(block), split.rank))
     counts = [size // b for size, b in zip(sizes, block, strict=True)]
     shape = (math.prod(block) * x.shape[0], *counts, *tail)
-    result = node.reshaped(turned, shape, node.layer)
-    if x.rank == 4 and len(block) == 2:
-        result = node.image(result)
-        node.remember_blocks(result, Blocks(node.image(x), (block[0], block[1]), pads))
+    if x.rank != 4 or len(block) != 2:
+        return node.reshaped(turned, shape, node.layer)
+    joined = node.reshaped(turned, shape, node.helper("joined"))
+    result = node.held(joined, IMAGE, node.layer)
+    node.remember_blocks(result, Blocks(node.image(x), (block[0], block[1]), pads))
     return result
 
 

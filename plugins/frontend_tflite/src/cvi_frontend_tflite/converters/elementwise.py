@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ _OPS: dict[str, type[ops.Eltwise]] = {
     "MAXIMUM": ops.Max,
     "MINIMUM": ops.Min,
 }
+
+_WITHOUT_ACTIVATION = ("MAXIMUM", "MINIMUM")
 
 
 def _truncating_division(a: Array, b: Array) -> Array:
@@ -82,7 +85,8 @@ def arithmetic(node: Node) -> Value:
     if _integers(node):
         return on_integers(node)
     operands, order = aligned(node, (node.operand(0), node.operand(1)))
-    return emit_activated(node, _OPS[node.name](name=node.layer), *operands, order=order)
+    emit = node.emit if node.name in _WITHOUT_ACTIVATION else partial(emit_activated, node)
+    return emit(_OPS[node.name](name=node.layer), *operands, order=order)
 
 
 @converts("ADD_N")

@@ -130,9 +130,10 @@ def gather(node: Node) -> Value:
         return node.fold(np.take(x.array, wanted, axis))
     if wanted.ndim == 0:
         return _without_axis(node, x, axis, int(wanted), node.layer)
-    picked = _picked(node, x, axis, wanted.ravel().tolist())
+    name = node.layer if wanted.ndim == 1 else node.helper("picked")
+    picked = _picked(node, x, axis, wanted.ravel().tolist(), name)
     shape = (*x.shape[:axis], *wanted.shape, *x.shape[axis + 1 :])
-    return picked if picked.shape == shape else node.reshaped(picked, shape, node.helper("shape"))
+    return node.reshaped(picked, shape, node.layer)
 
 
 def _embedding(node: Node, table: Value, indices: Value, axis: int) -> Value:
@@ -143,18 +144,18 @@ def _embedding(node: Node, table: Value, indices: Value, axis: int) -> Value:
     return node.emit(ops.Embedding(name=node.layer), indices, table, order=order)
 
 
-def _picked(node: Node, x: Value, axis: int, indices: Sequence[int]) -> Value:
+def _picked(node: Node, x: Value, axis: int, indices: Sequence[int], name: str) -> Value:
     runs = _runs(indices)
     if len(runs) > MOST_PIECES:
         node.refuse(f"gathers {len(runs)} separate pieces; {MOST_PIECES} are supported")
     if len(runs) == 1:
         start, size = runs[0]
-        return part_of_axis(node, x, axis, start, size, node.layer)
+        return part_of_axis(node, x, axis, start, size, name)
     parts = [
         part_of_axis(node, x, axis, start, size, node.helper(f"piece{i}"))
         for i, (start, size) in enumerate(runs)
     ]
-    return joined(node, parts, axis, node.layer)
+    return joined(node, parts, axis, name)
 
 
 def _runs(indices: Sequence[int]) -> list[tuple[int, int]]:

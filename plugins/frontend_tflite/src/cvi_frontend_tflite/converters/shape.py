@@ -9,7 +9,7 @@ import numpy as np
 
 from cvi import ops
 from cvi.ir import Shape
-from cvi_frontend_tflite.activations import emit_activated
+from cvi_frontend_tflite.activations import activated
 from cvi_frontend_tflite.node import Node
 from cvi_frontend_tflite.registry import converts
 from cvi_frontend_tflite.values import IMAGE, Value
@@ -99,7 +99,10 @@ def concatenation(node: Node) -> Value:
     axis = node.axis(node.option("Axis", 0), operands[0].rank)
     if node.is_constant:
         return node.fold(np.concatenate(node.arrays(), axis))
-    return joined(node, [v for v in operands if v.elements], axis, node.layer)
+    if not node.option("FusedActivationFunction", 0):
+        return joined(node, [v for v in operands if v.elements], axis, node.layer)
+    whole = joined(node, operands, axis, node.helper("joined"))
+    return activated(node, node.layer, whole)
 
 
 def joined(node: Node, values: Sequence[Value], axis: int, name: str) -> Value:
@@ -110,7 +113,7 @@ def joined(node: Node, values: Sequence[Value], axis: int, name: str) -> Value:
     held = [node.held(v, order) for v in values]
     if len(held) == 1:
         return held[0]
-    return emit_activated(node, ops.Concat(name=name, axis=order.index(axis)), *held, order=order)
+    return node.emit(ops.Concat(name=name, axis=order.index(axis)), *held, order=order)
 
 
 @converts("PACK")
