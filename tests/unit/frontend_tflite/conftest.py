@@ -64,7 +64,8 @@ def _random(shape: tuple[int, ...]) -> Array:
 def _compare(
     graph: Graph, given: dict[str, Array], shown: dict[str, Array], tolerance: float
 ) -> None:
-    values = evaluate(graph, given, keep=True)
+    fed = {op.name: given[op.name].astype(op.type.dtype.numpy) for op in graph.inputs}
+    values = evaluate(graph, fed, keep=True)
     compared = [op for op in graph.ops if op.source in shown]
     assert len(compared) > len(graph.inputs)
     for op in compared:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from conftest import Agree
-from tflite_models import RELU, RELU6, RELU_N1_TO_1, SAME, TANH, VALID, Net, random
+from tflite_models import RELU, RELU6, RELU_N1_TO_1, SAME, VALID, Net, random
 
+from conftest import Agree
 from cvi.ops import Conv2d, Permute
 
 Case = Callable[[Net], "int | list[int]"]
@@ -136,7 +136,6 @@ CASES: dict[str, Case] = {
         n, image(n), 6, 3, 3, 4, Padding=SAME, DilationHFactor=2, DilationWFactor=3
     ),
     "conv of groups": lambda n: conv(n, image(n), 6, 3, 3, 2, Padding=SAME),
-    "conv tanh": lambda n: conv(n, image(n), 3, 1, 1, 4, FusedActivationFunction=TANH),
     "conv relu-1-1": lambda n: conv(n, image(n), 3, 1, 1, 4, FusedActivationFunction=RELU_N1_TO_1),
     "depthwise": lambda n: depthwise(n, image(n), 1, 3, 3, 4, Padding=SAME, DepthMultiplier=1),
     "depthwise multiplied": lambda n: depthwise(
@@ -323,7 +322,8 @@ def test_op_agrees_with_the_interpreter(agree: Agree, name: str) -> None:
 
 
 DATA_STAYS = (
-    "conv same", "average pool same", "softmax of pixels", "add a constant", "broadcast of the image",
+    "conv same", "average pool same", "softmax of pixels", "add a constant",
+    "broadcast of the image",
     "MEAN [1, 2] False", "MEAN [1, 2] True", "concat", "split", "split by sizes", "slice",
     "strided slice", "squeeze", "pad", "tile", "gather",
     "fully connected image", "fully connected pixels", "transpose to channels first", "prelu",
