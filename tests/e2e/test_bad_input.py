@@ -23,6 +23,7 @@ from onnx import helper, numpy_helper
 
 import cvi
 from cvi.cli import main
+from tflite_models import Net, Scales
 
 MUTANTS = 500
 SILENCE = 180.0
@@ -62,11 +63,33 @@ def small_net() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
+def small_integer_net() -> Net:
+    """A TFLite network of int8 tensors that brings its own thresholds."""
+    rng = np.random.default_rng(0)
+    net, grid = Net(), Scales([0.05], [3])
+    x = net.input(1, 16, 16, 3, type="INT8", scales=Scales([1 / 128], [0]))
+    for channels, depth in ((4, 3), (6, 4)):
+        weights = rng.integers(-127, 128, (channels, 3, 3, depth)).astype(np.int8)
+        w = net.const(weights, scales=Scales([0.02] * channels, [0] * channels))
+        b = net.const(np.arange(channels, dtype=np.int32), scales=Scales([0.001]))
+        x = net.op(
+            "CONV_2D", x, w, b, options="Conv2DOptions", StrideH=2, StrideW=2,
+            FusedActivationFunction=1, type="INT8", scales=grid,
+        )  # fmt: skip
+    mean = net.op(
+        "MEAN", x, net.const([1, 2]), options="ReducerOptions", KeepDims=False, type="INT8",
+        scales=grid,
+    )  # fmt: skip
+    net.outputs = [net.op("RESHAPE", mean, net.const([1, 6]), type="INT8", scales=grid)]
+    return net
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sound files of every kind, made by the commands themselves."""
     here = tmp_path_factory.mktemp("sound")
     onnx.save(small_net(), str(here / "net.onnx"))
+    small_integer_net().save(here / "integers.tflite")
     (here / "digits.onnx").write_bytes((DIGITS / "digits.onnx").read_bytes())
     pixels = cv2.imread(str(DIGITS / "test" / "digit_0000.png"), cv2.IMREAD_GRAYSCALE)
     for suffix in ("png", "jpg", "bmp", "webp", "pgm"):

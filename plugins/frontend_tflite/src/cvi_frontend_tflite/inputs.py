@@ -23,9 +23,10 @@ def input_order(model: Model, tensor: int, constants: Mapping[int, Sequence[int]
     if rank != 4:
         return in_order(rank)
     readers = [op for op in model.operators if tensor in op.inputs]
-    while len(readers) == 1 and readers[0].name in _ALIASES and readers[0].outputs:
-        tensor = readers[0].outputs[0]
-        readers = [op for op in model.operators if tensor in op.inputs]
+    for _ in _ALIASES:
+        if len(readers) == 1 and readers[0].name in _ALIASES and readers[0].outputs:
+            tensor = readers[0].outputs[0]
+            readers = [op for op in model.operators if tensor in op.inputs]
     turned = [
         op.name == "TRANSPOSE"
         and len(op.inputs) > 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from cvi.errors import ModelError, UnsupportedError
@@ -60,21 +62,21 @@ def _stored(model: Model, tensor: Tensor) -> Array:
     if tensor.sparse:
         raise UnsupportedError(f"the tensor {tensor.name!r} is stored sparsely")
     check_elements(tensor.shape, f"the constant {tensor.name!r}")
-    data = model.buffers[tensor.buffer]
-    if tensor.type == "INT4":
-        flat = _nibbles(np.frombuffer(data, np.uint8))
-    elif tensor.type == "BFLOAT16":
-        flat = (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
-    else:
-        flat = np.frombuffer(data, numpy_type(tensor))
-    elements = int(np.prod(tensor.shape, dtype=np.int64))
-    spare = flat.size - elements
-    if spare < 0 or spare > (tensor.type == "INT4"):
+    data, elements = model.buffers[tensor.buffer], math.prod(tensor.shape)
+    packed = tensor.type == "INT4"
+    bits = 4 if packed else 16 if tensor.type == "BFLOAT16" else numpy_type(tensor).itemsize * 8
+    if data.nbytes != -(-elements * bits // 8):
         raise ModelError(
-            f"the constant {tensor.name!r} has {flat.size} elements, not {elements}",
+            f"the constant {tensor.name!r} has {data.nbytes} bytes, "
+            f"but {elements} elements of {tensor.type}",
             fix="the file is damaged: download or export it again",
         )
-    return flat[:elements].reshape(tensor.shape)
+    if packed:
+        return _nibbles(np.frombuffer(data, np.uint8))[:elements].reshape(tensor.shape)
+    if tensor.type == "BFLOAT16":
+        bits16 = np.frombuffer(data, "<u2").astype(np.uint32)
+        return (bits16 << 16).view(np.float32).reshape(tensor.shape)
+    return np.frombuffer(data, numpy_type(tensor)).reshape(tensor.shape)
 
 
 def _nibbles(data: Array) -> Array:

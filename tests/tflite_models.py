@@ -111,7 +111,7 @@ class Net:
         return outputs[0] if results == 1 else outputs
 
     def done(self, *outputs: int) -> bytes:
-        self.outputs = list(outputs)
+        self.outputs = list(outputs) or self.outputs
         return _Writer(self).file()
 
     def save(self, path: Path, *outputs: int) -> Path:
