@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cvi import plugins
+from cvi.calibrate.table import Threshold
 from cvi.errors import InputError
 from cvi.flow.images import is_image_input
 from cvi.ir import Graph, Input, Op
@@ -150,6 +151,8 @@ def _preprocessing(graph: Graph, op: Input) -> str:
         return f"{formula} (stored in the file)"
     if not is_image_input(op):
         return "none: not an image"
+    if op.name in graph.thresholds:
+        return _of_range(graph.thresholds[op.name], op.type.shape[1])
     users = [user for user in graph.ops if op.name in user.inputs]
     if len(users) == 1 and isinstance(users[0], (Add, Sub, Mul, Div, Scale, BatchNorm)):
         first = users[0]
@@ -159,3 +162,26 @@ def _preprocessing(graph: Graph, op: Input) -> str:
                 f"layer {first.name!r} is a {first.kind} with constants, it normalises itself)"
             )
     return "unknown: nothing in the file tells; see where the model was trained"
+
+
+_RANGES = {"tf-minus1-1": (-1.0, 1.0), "zero-one": (0.0, 1.0), "zero-255": (0.0, 255.0)}
+"""What presets make of pixels 0 and 255."""
+
+
+def _of_range(own: Threshold, channels: int) -> str:
+    """The options with which pixels are the very integers of a quantised input."""
+    step = (own.max - own.min) / 255
+    if not step:
+        return "unknown: the model's input is a single number"
+    near = [
+        name
+        for name, (low, high) in _RANGES.items()
+        if abs(low - own.min) <= step and abs(high - own.max) <= step
+    ]
+    exact = f"--mean {0.0 - own.min / step:.6g} --std {1 / step:.6g}"
+    exact += " --gray" if channels == 1 else " --channel-order rgb"
+    options = f"--preset {near[0]}, exactly {exact}" if near and channels != 1 else exact
+    return (
+        f"probably {options} (guessed: the model's quantised input reaches from "
+        f"{own.min:.6g} to {own.max:.6g}, which pixels 0 to 255 should become)"
+    )
