@@ -86,19 +86,21 @@ def _nibbles(data: Array) -> Array:
 
 
 def _real(stored: Array, tensor: Tensor) -> Array:
-    q = tensor.quantization
-    assert q is not None
-    scales, zeros = q.scales, q.zero_points
-    if not q.per_tensor:
-        axis = 0 if stored.ndim == 1 else q.axis  # biases often name the weights' axis
-        if not 0 <= axis < stored.ndim or stored.shape[axis] != len(scales):
-            raise ModelError(f"the scales of {tensor.name!r} do not fit its shape")
-        along = [1] * stored.ndim
-        along[axis] = len(scales)
-        scales, zeros = scales.reshape(along), zeros.reshape(along)
+    scales, zeros = _along(stored, tensor)
     if stored.dtype.itemsize > 2:  # a bias: more digits than fp32 has
         return np.asarray((stored.astype(np.float64) - zeros) * scales).astype(np.float32)
-    shifted = stored.astype(np.float32)
-    shifted -= zeros.astype(np.float32)
-    shifted *= scales
-    return shifted
+    return np.asarray((stored.astype(np.float32) - zeros.astype(np.float32)) * scales)
+
+
+def _along(stored: Array, tensor: Tensor) -> tuple[Array, Array]:
+    """Scales and zero points in a shape that broadcasts with the content."""
+    q = tensor.quantization
+    assert q is not None
+    if q.per_tensor:
+        return q.scales.reshape(()), q.zero_points.reshape(())
+    axis = 0 if stored.ndim == 1 else q.axis  # biases often name the weights' axis
+    if not 0 <= axis < stored.ndim or stored.shape[axis] != len(q.scales):
+        raise ModelError(f"the scales of {tensor.name!r} do not fit its shape")
+    shape = [1] * stored.ndim
+    shape[axis] = len(q.scales)
+    return q.scales.reshape(shape), q.zero_points.reshape(shape)
