@@ -24,7 +24,7 @@ from cvi.ir import Graph, Input, Op
 from cvi.passes import simplify
 from cvi.precision import PrecisionPlan
 from cvi_tpu.chip import ChipSpec
-from cvi_tpu.codegen.constraints import CONSTRAINTS
+from cvi_tpu.codegen.constraints import CONSTRAINTS, text_of
 from cvi_tpu.codegen.partition import Unit, cpu_rule_of, unit_of
 from cvi_tpu.quantized.ops import Dequantize, Quantize
 from cvi_tpu.quantized.registry import constraints_of
@@ -99,8 +99,9 @@ def chip_limits() -> Iterator[str]:
     """What quantised ops must keep to on the chips, in the words of the refusals."""
     by_text: dict[str, list[str]] = {}
     for kind, constraint in CONSTRAINTS:
-        text = " ".join((inspect.getdoc(constraint) or "").split())
-        by_text.setdefault(text, []).append("all ops" if kind is Op else kind.__name__)
+        by_text.setdefault(text_of(constraint), []).append(
+            "all ops" if kind is Op else kind.__name__
+        )
     for text, kinds in by_text.items():
         yield f"- {text} ({', '.join(kinds)})"
 

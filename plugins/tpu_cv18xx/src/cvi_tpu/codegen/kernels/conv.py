@@ -229,13 +229,25 @@ class TiledDepthwise(_Windowed):
 def tiled_conv(op: Int8Conv2d, ctx: Context) -> TiledOp:
     """The kernel of a convolution: depthwise when every channel is a group of its own."""
     weight = ctx.constant(op.inputs[1])
-    oc, ic, kh, kw = weight.shape
+    oc, ic = weight.shape[:2]
     if op.group == 1 or ic > 1 or op.group != oc:
         return TiledConv(ctx, op)
-    sliding = Sliding((kh, kw), op.stride, op.pads, op.dilation, op.insert)
+    dilation = op.dilation
+    if "depthwise_undilated" in ctx.spec.features:
+        weight, dilation = widened(weight, dilation), (1, 1)
+    sliding = Sliding((weight.shape[2], weight.shape[3]), op.stride, op.pads, dilation, op.insert)
     bias = ctx.constant(op.inputs[2]) if op.inputs[2] else np.zeros(oc, np.int32)
     records = quant_records(bias, ctx.constant(op.inputs[3]), ctx.constant(op.inputs[4]))
     return TiledDepthwise(ctx, op, sliding, records, weight, fill=op.fill, relu=op.relu)
+
+
+def widened(weight: Array, dilation: tuple[int, int]) -> Array:
+    """The filter [oc, ic, kh, kw] with zeros in place of its dilation."""
+    oc, ic, kh, kw = weight.shape
+    rows, columns = dilation
+    wide = np.zeros((oc, ic, (kh - 1) * rows + 1, (kw - 1) * columns + 1), weight.dtype)
+    wide[:, :, ::rows, ::columns] = weight
+    return wide
 
 
 @lowers(Int8Conv2d)

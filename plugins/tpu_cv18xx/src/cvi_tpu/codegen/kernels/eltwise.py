@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from math import prod
 
@@ -11,6 +12,7 @@ from cvi.ir import Op, Shape
 from cvi_tpu.codegen.context import Context, View, as_bytes, lowers
 from cvi_tpu.codegen.planner import Load, Part, Tile, TiledOp, run, tile_bytes, tiles
 from cvi_tpu.codegen.tiling import Box, Range
+from cvi_tpu.codegen.tpu import OnTpu
 from cvi_tpu.isa.instructions import Arith, ArithOp, Const, Lut, Tiu
 from cvi_tpu.isa.operands import Dram, Local, Shape4
 from cvi_tpu.quantized.ops import (
@@ -41,6 +43,11 @@ class TiledEltwise(TiledOp):
     def __init__(self, ctx: Context, op: Op, operands: Sequence[View], target: View) -> None:
         super().__init__(ctx, op, operands, target)
         self.op = op
+
+    @classmethod
+    def activations(cls, op: Op) -> tuple[str, ...]:
+        """The inputs of an op that are tensors of the network, all of them by default."""
+        return op.inputs
 
     def layer_signature(self) -> Hashable:
         return self.op.kind
@@ -178,6 +185,10 @@ class TiledLut(TiledEltwise):
         super().__init__(ctx, op, operands, target)
         self.table = ctx.weight(as_bytes(ctx.constant(op.inputs[1])))
 
+    @classmethod
+    def activations(cls, op: Op) -> tuple[str, ...]:
+        return op.inputs[:1]
+
     strict = True
 
     def constants(self, tile: Tile) -> list[Load]:
@@ -210,28 +221,43 @@ KINDS: dict[type[Op], type[TiledEltwise]] = {
 
 @tiles(*KINDS)
 def tiled_eltwise(op: Op, ctx: Context) -> TiledOp | None:
-    """An element-wise op on images as they are, to be fused with its neighbours."""
-    operands = op.inputs[:1] if isinstance(op, Int8Lut) else op.inputs
-    views = [ctx.view(name) for name in operands]
-    target = ctx.view(op.name)
-    if any(len(v.shape) != IMAGE_DIMS for v in [*views, target]):
-        return None
-    return KINDS[type(op)](ctx, op, views, target)
+    """An element-wise op, to be fused with its neighbours."""
+    return _tiled(KINDS[type(op)], op, ctx)
 
 
 @lowers(*KINDS)
 def lower_eltwise(op: Op, ctx: Context) -> None:
-    """Element-wise ops: dense operands of one shape are spread evenly over all lanes."""
-    operands = op.inputs[:1] if isinstance(op, Int8Lut) else op.inputs
-    views = [ctx.view(name) for name in operands]
-    target = ctx.view(op.name)
+    """An element-wise op alone."""
+    _lower(KINDS[type(op)], op, ctx)
+
+
+def elementwise(kernel: type[TiledEltwise]) -> OnTpu:
+    """The kernel of an element-wise op of a plugin: `kernel` computes its tiles."""
+    return OnTpu(partial(_lower, kernel), partial(_tiled, kernel))
+
+
+def _views(kernel: type[TiledEltwise], op: Op, ctx: Context) -> tuple[list[View], View]:
+    return [ctx.view(name) for name in kernel.activations(op)], ctx.view(op.name)
+
+
+def _tiled(kernel: type[TiledEltwise], op: Op, ctx: Context) -> TiledOp | None:
+    """The op on images as they are, None for other ranks."""
+    views, target = _views(kernel, op, ctx)
+    if any(len(v.shape) != IMAGE_DIMS for v in [*views, target]):
+        return None
+    return kernel(ctx, op, views, target)
+
+
+def _lower(kernel: type[TiledEltwise], op: Op, ctx: Context) -> None:
+    """Dense operands of one shape are spread evenly over all lanes."""
+    views, target = _views(kernel, op, ctx)
     if all(v.is_dense and v.shape == target.shape for v in [*views, target]):
         for start, shape in spread(prod(target.shape), ctx.spec.lanes):
             parts = [flat(v, start, shape) for v in views]
-            run(KINDS[type(op)](ctx, op, parts, flat(target, start, shape)))
+            run(kernel(ctx, op, parts, flat(target, start, shape)))
         return
     for image in in_four_dims([*views, target]):
-        run(KINDS[type(op)](ctx, op, image[:-1], image[-1]))
+        run(kernel(ctx, op, image[:-1], image[-1]))
 
 
 def spread(elements: int, lanes: int) -> list[tuple[int, Shape4]]:
