@@ -57,20 +57,20 @@ class Frontend(Protocol):
 
 
 @runtime_checkable
-<<<<<<< HEAD
 class BringsThresholds(Protocol):
     """A frontend of which some models come with thresholds of their own."""
 
     def brings_thresholds(self, path: Path) -> bool:
         """Whether `load` of this file gives a graph with `thresholds`; quick."""
-=======
+
+
+@runtime_checkable
 class HasForeign(Protocol):
     """A frontend whose model files may hold ops that the framework itself cannot compute."""
 
     def foreign(self, path: Path) -> Sequence[str]:
         """The tensors that such ops compute. `reference` takes values of them among its
         inputs, goes on behind them, and leaves out what it still cannot compute."""
->>>>>>> main
 
 
 @runtime_checkable

@@ -69,20 +69,15 @@ def simplify(job: Job) -> None:
 
 
 def verify_float(job: Job) -> None:
-<<<<<<< HEAD
     """Every layer that the framework can show, against the framework's own inference;
-    layer by layer from the framework's own operands where it computes with integers."""
-    from cvi.flow.stepwise import stepwise_values
-
-    request = job.request
-=======
-    """Every layer that the framework can show, against the framework's own inference.
+    layer by layer from the framework's own operands where it computes with integers.
 
     An op that the framework does not know is not compared; the framework goes on behind it
     with the value that the op has in the float graph.
     """
+    from cvi.flow.stepwise import stepwise_values
+
     request, frontend = job.request, _frontend(job)
->>>>>>> main
     sources = {op.name: op.source for op in job.graph if op.source and op.name in job.values}
     given = {op.source or op.name: job.inputs[op.name] for op in job.graph.inputs}
     foreign = frontend.foreign(request.model) if isinstance(frontend, HasForeign) else ()
@@ -95,15 +90,11 @@ def verify_float(job: Job) -> None:
         for name, source in sources.items()
         if source in shown
     }
-<<<<<<< HEAD
     values: Mapping[str, Array] = job.values
     if job.graph.thresholds:
         values = stepwise_values(job.graph, job.inputs, reference)
-    _compare(job, "verify-float", {n: values[n] for n in reference}, reference)
-=======
     unknown = tuple(name for name in sources if name not in reference)
-    _compare(job, "verify-float", {n: job.values[n] for n in reference}, reference, unknown)
->>>>>>> main
+    _compare(job, "verify-float", {n: values[n] for n in reference}, reference, unknown)
 
 
 def test_inputs(job: Job) -> None:
