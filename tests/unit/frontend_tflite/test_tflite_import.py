@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tflite_models import RELU6, SAME, TANH, Net, Scales, random
+from tflite_compare import Agree
 
-from conftest import Agree
 from cvi.errors import InputError, UnsupportedError
 from cvi.ir import Graph
 from cvi_frontend_tflite.frontend import TfliteFrontend
+from tflite_models import RELU6, SAME, TANH, Net, Scales, random
 
 LOAD = TfliteFrontend().load
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tflite_models import RELU, SAME, Net, Scales, random
 
 from cvi.flow.stepwise import stepwise_values
 from cvi.ir import Array, Graph
 from cvi.passes import simplify
 from cvi_frontend_tflite.frontend import TfliteFrontend
+from tflite_models import RELU, SAME, Net, Scales, random
 
 FRONTEND = TfliteFrontend()
 INPUT = Scales([1 / 128], [0])

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from tflite_models import RELU, RELU6, RELU_N1_TO_1, SAME, VALID, Net, random
+from tflite_compare import Agree
 
-from conftest import Agree
 from cvi.ops import Conv2d, Permute
+from tflite_models import RELU, RELU6, RELU_N1_TO_1, SAME, VALID, Net, random
 
 Case = Callable[[Net], "int | list[int]"]
 
