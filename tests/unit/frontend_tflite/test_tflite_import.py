@@ -171,3 +171,14 @@ def test_indices_look_up_rows(agree: Agree) -> None:
     indices = np.array([[0, 6, 2], [3, 3, 1]], np.float32)
     graph = agree(net.done(y), {"x": indices})
     assert graph.ops[-1].kind == "Embedding"
+
+
+def test_page_names_every_converter() -> None:
+    import re
+
+    from cvi_frontend_tflite.registry import built_in
+
+    page = (Path(__file__).resolve().parents[3] / "docs" / "tflite.md").read_text()
+    table = page.partition("## Ops")[2].partition("| | |")[2]
+    named = set(re.findall(r"\b[A-Z][A-Z0-9_]{2,}\b", table))
+    assert named == set(built_in())

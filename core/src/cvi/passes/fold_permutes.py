@@ -87,10 +87,10 @@ def _taken(shape: Sequence[int], order: Sequence[int], rows: int) -> Array | Non
     Permute does more than move elements within `rows` rows."""
     if rows != 1 and (order[0] != 0 or shape[0] != rows):
         return None
-    places = np.arange(math.prod(shape) // rows)
+    places: Array = np.arange(math.prod(shape) // rows)
     if rows == 1:
-        return places.reshape(shape).transpose(order).ravel()
-    return places.reshape(shape[1:]).transpose([i - 1 for i in order[1:]]).ravel()
+        return np.ravel(places.reshape(shape).transpose(order))
+    return np.ravel(places.reshape(shape[1:]).transpose([i - 1 for i in order[1:]]))
 
 
 def _renamed(ops: Sequence[Op], reads: str, edit: Edit) -> list[Op]:
