@@ -70,12 +70,13 @@ def simplify(job: Job) -> None:
 
 def verify_float(job: Job) -> None:
     """Every layer that the framework can show, against the framework's own inference;
-    layer by layer from the framework's own operands where it computes with integers.
+    layer by layer from the framework's own operands, and to one step of their grid, where
+    it computes with integers.
 
     An op that the framework does not know is not compared; the framework goes on behind it
     with the value that the op has in the float graph.
     """
-    from cvi.flow.stepwise import stepwise_values
+    from cvi.flow.stepwise import stepwise_values, up_to_rounding
 
     request, frontend = job.request, _frontend(job)
     sources = {op.name: op.source for op in job.graph if op.source and op.name in job.values}
@@ -92,7 +93,8 @@ def verify_float(job: Job) -> None:
     }
     values: Mapping[str, Array] = job.values
     if job.graph.thresholds:
-        values = stepwise_values(job.graph, job.inputs, reference)
+        computed = stepwise_values(job.graph, job.inputs, reference)
+        values = up_to_rounding(job.graph, computed, reference)
     unknown = tuple(name for name in sources if name not in reference)
     _compare(job, "verify-float", {n: values[n] for n in reference}, reference, unknown)
 

@@ -24,7 +24,7 @@ class Blocks:
     """A tensor whose pixels were spread over a batch: the whole image, padded, in blocks."""
 
     whole: Value
-    block: tuple[int, int]
+    block: tuple[int, ...]
     pads: tuple[tuple[int, int], ...]
 
 
@@ -32,6 +32,7 @@ class Builder:
     """A Graph under construction.
 
     blocks: layers that hold the pixels of an image spread over a batch.
+    turned: for a layer and another order, the layer that holds the same tensor so.
 
     Constants enter the graph when a layer reads them, once each, under the name they
     have in the model.
@@ -40,6 +41,7 @@ class Builder:
     def __init__(self, name: str, reserved: frozenset[str] = frozenset()) -> None:
         self.graph = Graph(name)
         self.blocks: dict[str, Blocks] = {}
+        self.turned: dict[tuple[str, Order], Value] = {}
         self._reserved = reserved
         self._placed: dict[int, tuple[Array, str]] = {}
         self._computed = 0

@@ -19,7 +19,15 @@ from cvi_frontend_tflite.reader import DAMAGED
 from cvi_frontend_tflite.registry import Converter
 from cvi_frontend_tflite.schema import Model, Operator
 from cvi_frontend_tflite.tensors import constant, element_type
-from cvi_frontend_tflite.values import IMAGE, Order, Value, check_elements, in_order, inverse
+from cvi_frontend_tflite.values import (
+    IMAGE,
+    Order,
+    Value,
+    check_elements,
+    in_order,
+    inverse,
+    usual_order,
+)
 
 
 class Importer:
@@ -161,7 +169,7 @@ class Importer:
             tensor = self.model.tensors[index]
             if min(tensor.shape, default=1) < 1 or index in self.values:
                 continue
-            order = _usual(len(tensor.shape))
+            order = usual_order(len(tensor.shape))
             value = Value("", tensor.shape, np.dtype(np.float32), order)
             layer = self._builder.graph.fresh(self._layers[index])
             check_elements(tensor.shape, f"the result of {self._where(op)}")
@@ -252,7 +260,3 @@ class Importer:
         """How a user finds the op: its kind and its first result."""
         tensor = self.model.tensors[op.outputs[0]].name if op.outputs else f"op {op.index}"
         return f"{op.name} {tensor!r}"
-
-
-def _usual(rank: int) -> Order:
-    return IMAGE if rank == 4 else in_order(rank)

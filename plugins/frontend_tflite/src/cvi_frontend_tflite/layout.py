@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cvi.ir import Shape
-from cvi_frontend_tflite.values import Order
+from cvi_frontend_tflite.values import Order, in_order, usual_order
 
 Segment = tuple[tuple[int, ...], tuple[int, ...]]
 """Dimensions before and after that hold the same elements."""
@@ -24,14 +24,20 @@ def reshaping(old: Shape, new: Shape, order: Order) -> Reshaping:
     """The way to reshape a tensor held in `order` that moves as little as possible.
 
     Dimensions that the reshape does not touch stay where they are: an image of [n, h, w, c]
-    that is held as [n, c, h, w] becomes [n, h*w, c] held as [n, c, h*w].
+    that is held as [n, c, h, w] becomes [n, h*w, c] held as [n, c, h*w]. If elements must be
+    moved all the same, they are moved to the usual order, which what follows likely wants.
     """
     parts = sorted(segments(old, new), key=lambda part: _place(part[0], old, order))
     before = tuple(i for part in parts for i in part[0])
     after = tuple(j for part in parts for j in part[1])
     wanted = [i for i in before if old[i] != 1]
     held = [i for i in order if old[i] != 1]
-    return Reshaping(order if wanted == held else before, after)
+    if wanted == held:
+        return Reshaping(order, after)
+    in_place = after == usual_order(len(new))
+    return (
+        Reshaping(before, after) if in_place else Reshaping(in_order(len(old)), in_order(len(new)))
+    )
 
 
 def _place(dims: tuple[int, ...], shape: Shape, order: Order) -> int:

@@ -147,12 +147,23 @@ class Node:
             return Value.of(x.array.transpose(order), x.name)
         if x.order == order:
             return x
-        turn = tuple(x.order.index(i) for i in order)
-        shape = tuple(x.shape[i] for i in order)
+        known = self._builder.turned.get((x.name, order))
+        if known is not None and known.shape == x.shape and not name:
+            return known
         name = name or f"{x.name}_turned"
+        turn = tuple(x.order.index(i) for i in order)
+        op: Op = Permute(name=name, order=turn)
         if only_moves_ones(x.carried, turn):
-            return self.emit(Reshape(name=name, shape=shape), x, order=order)
-        return self.emit(Permute(name=name, order=turn), x, order=order)
+            op = Reshape(name=name, shape=tuple(x.shape[i] for i in order))
+        result = self.emit(op, x, order=order)
+        self._builder.turned[x.name, order] = result
+        return result
+
+    def moves(self, x: Value, order: Order) -> int:
+        """How many elements `held` would have to move."""
+        turn = tuple(x.order.index(i) for i in order)
+        known = x.array is not None or (x.name, order) in self._builder.turned
+        return 0 if known or only_moves_ones(x.carried, turn) else x.elements
 
     def image(self, x: Value) -> Value:
         """A tensor [n, h, w, c] in a layer [n, c, h, w]."""
@@ -202,6 +213,10 @@ class Node:
     def producer(self, x: Value) -> Op | None:
         """The layer that computes a tensor, None for constants."""
         return self._builder.graph.get(x.name) if x.array is None else None
+
+    def layer_named(self, name: str) -> Op | None:
+        """A layer of the graph, None for constants."""
+        return self._builder.graph.get(name)
 
     def remember_blocks(self, x: Value, blocks: Blocks) -> None:
         self._builder.blocks[x.name] = blocks

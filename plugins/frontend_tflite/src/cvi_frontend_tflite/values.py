@@ -82,6 +82,11 @@ def in_order(rank: int) -> Order:
     return tuple(range(rank))
 
 
+def usual_order(rank: int) -> Order:
+    """How layers mostly hold tensors: those of 4 dimensions as images, others in order."""
+    return IMAGE if rank == 4 else in_order(rank)
+
+
 def inverse(order: Order) -> Order:
     return tuple(order.index(i) for i in range(len(order)))
 

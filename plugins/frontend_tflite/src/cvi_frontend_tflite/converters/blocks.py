@@ -17,7 +17,7 @@ from cvi_frontend_tflite.converters.pad import padded
 from cvi_frontend_tflite.converters.select import cut
 from cvi_frontend_tflite.node import Node
 from cvi_frontend_tflite.registry import converts
-from cvi_frontend_tflite.values import IMAGE, Value
+from cvi_frontend_tflite.values import IMAGE, Order, Value
 
 Widths = tuple[tuple[int, int], ...]
 
@@ -39,12 +39,18 @@ def space_to_batch(node: Node) -> Value:
     turned = split.transposed(_blocks_first(len(block), split.rank))
     counts = [size // b for size, b in zip(sizes, block, strict=True)]
     shape = (math.prod(block) * x.shape[0], *counts, *tail)
-    if x.rank != 4 or len(block) != 2:
+    order = _IMAGES.get((x.rank, len(block)))
+    if order is None:
         return node.reshaped(turned, shape, node.layer)
     joined = node.reshaped(turned, shape, node.helper("joined"))
-    result = node.held(joined, IMAGE, node.layer)
-    node.remember_blocks(result, Blocks(node.image(x), (block[0], block[1]), pads))
+    result = node.held(joined, order, node.layer)
+    node.remember_blocks(result, Blocks(node.held(x, order), block, pads))
     return result
+
+
+_IMAGES: dict[tuple[int, int], Order] = {(4, 2): IMAGE, (3, 1): (0, 2, 1)}
+"""By the dimensions of a tensor and of its blocks: how convolutions hold it. A sequence
+[n, w, c] is an image of one row to them."""
 
 
 def _blocks_first(dims: int, rank: int) -> tuple[int, ...]:
@@ -77,24 +83,63 @@ def _moved(node: Node, x: Value, block: tuple[int, ...], crops: Widths) -> Value
 
 def _dilated(node: Node, x: Value, block: tuple[int, ...], crops: Widths) -> Value | None:
     """The dilated convolution, when one convolution of blocks is all there is."""
+    order = _IMAGES.get((x.rank, len(block)))
     conv = node.producer(x)
-    blocks = node.blocks_of(conv.inputs[0]) if isinstance(conv, ops.Conv2d) else None
-    if not isinstance(conv, ops.Conv2d) or blocks is None or blocks.block != block:
+    while x.rank == 3 and isinstance(conv, ops.Reshape):
+        conv = node.layer_named(conv.inputs[0])
+    if not isinstance(conv, ops.Conv2d) or order is None or x.order != order:
+        return None
+    blocks = _spread_by(node, conv)
+    rows = (1,) * (2 - len(block))
+    if blocks is None or blocks.block != block or conv.type.shape[2:] != rows + x.carried[2:]:
         return None
     pads = _remaining(blocks.pads, crops)
     simple = conv.stride == conv.dilation == (1, 1) and not any(conv.pads)
     if not simple or min(pads) < 0:
         return None
-    whole: Op = conv.with_(name=node.layer, pads=pads, dilation=blocks.block, source="")
-    return node.emit_reading(whole, (blocks.whole.name, *conv.inputs[1:]), order=IMAGE)
+    return _whole(node, conv, blocks, pads)
+
+
+def _spread_by(node: Node, conv: ops.Conv2d) -> Blocks | None:
+    """The blocks that a convolution reads, itself or as an image of one row."""
+    name = conv.inputs[0]
+    blocks, op = node.blocks_of(name), node.layer_named(name)
+    while blocks is None and isinstance(op, ops.Reshape):
+        blocks, op = node.blocks_of(op.inputs[0]), node.layer_named(op.inputs[0])
+        if blocks is not None and (op is None or not _is_row(conv, node, op)):
+            return None
+    return blocks
+
+
+def _is_row(conv: ops.Conv2d, node: Node, blocks: Op) -> bool:
+    """Whether the convolution reads blocks [n, c, w] as [n, c, 1, w]."""
+    read = node.layer_named(conv.inputs[0])
+    n, c, *w = blocks.type.shape
+    return read is not None and read.type.shape == (n, c, 1, *w)
+
+
+def _whole(node: Node, conv: ops.Conv2d, blocks: Blocks, pads: Pads) -> Value:
+    """The convolution of the image that the blocks are made from."""
+    x = blocks.whole
+    row = x.rank == 3
+    if row:
+        x = node.reshaped(x, (x.shape[0], 1, *x.shape[1:]), node.helper("row"))
+    x = node.image(x)
+    dilation = (1, blocks.block[0]) if row else (blocks.block[0], blocks.block[1])
+    name = node.helper("conv") if row else node.layer
+    op: Op = conv.with_(name=name, pads=pads, dilation=dilation, source="")
+    result = node.emit_reading(op, (x.name, *conv.inputs[1:]), order=IMAGE)
+    if not row:
+        return result
+    n, _, w, c = result.shape
+    return node.held(node.reshaped(result, (n, w, c), node.layer), (0, 2, 1))
 
 
 def _remaining(pads: Widths, crops: Widths) -> Pads:
     """The pads less what is cut from the result again."""
-    (top, bottom), (left, right) = (
-        (p[0] - c[0], p[1] - c[1]) for p, c in zip(pads, crops, strict=True)
-    )
-    return top, left, bottom, right
+    left = [(p[0] - c[0], p[1] - c[1]) for p, c in zip(pads, crops, strict=True)]
+    (top, bottom), (before, behind) = [(0, 0)] * (2 - len(left)) + left
+    return top, before, bottom, behind
 
 
 def _block(node: Node, what: str) -> tuple[tuple[int, ...], Widths]:

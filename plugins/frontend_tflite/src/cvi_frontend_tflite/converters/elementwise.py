@@ -13,7 +13,7 @@ from cvi.ir import Array
 from cvi_frontend_tflite.activations import emit_activated
 from cvi_frontend_tflite.node import Node
 from cvi_frontend_tflite.registry import converts
-from cvi_frontend_tflite.values import Order, Value, in_order
+from cvi_frontend_tflite.values import Order, Value, in_order, usual_order
 
 _OPS: dict[str, type[ops.Eltwise]] = {
     "ADD": ops.Add,
@@ -45,13 +45,20 @@ _ON_INTEGERS: dict[str, Callable[[Array, Array], Any]] = {
 
 
 def aligned(node: Node, values: Sequence[Value]) -> tuple[list[Value], Order]:
-    """Operands that broadcast with each other, all held in one order: that of the largest
-    computed one, so that the least is moved."""
+    """Operands that broadcast with each other, all held in one order."""
     rank = max(v.rank for v in values)
     wide = [_widened(node, v, rank) for v in values]
-    computed = [v for v in wide if v.array is None] or wide
-    order = max(computed, key=lambda v: v.elements).order
+    order = common_order(node, wide)
     return [node.held(v, order) for v in wide], order
+
+
+def common_order(node: Node, values: Sequence[Value]) -> Order:
+    """The order for which the least is moved; of several the usual one: that of images for
+    4 dimensions, else in order."""
+    computed = [v.order for v in values if v.array is None] or [values[0].order]
+    usual = usual_order(values[0].rank)
+    candidates = [usual] * (usual in computed) + computed
+    return min(candidates, key=lambda order: sum(node.moves(v, order) for v in values))
 
 
 def _widened(node: Node, v: Value, rank: int) -> Value:

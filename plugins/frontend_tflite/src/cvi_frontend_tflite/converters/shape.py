@@ -10,6 +10,7 @@ import numpy as np
 from cvi import ops
 from cvi.ir import Shape
 from cvi_frontend_tflite.activations import activated
+from cvi_frontend_tflite.converters.elementwise import common_order
 from cvi_frontend_tflite.node import Node
 from cvi_frontend_tflite.registry import converts
 from cvi_frontend_tflite.values import IMAGE, Value
@@ -106,10 +107,10 @@ def concatenation(node: Node) -> Value:
 
 
 def joined(node: Node, values: Sequence[Value], axis: int, name: str) -> Value:
-    """Tensors joined along an axis, held in the order of the largest."""
+    """Tensors joined along an axis, all held in one order."""
     if len({v.rank for v in values}) != 1:
         node.broken("joins tensors of different ranks")
-    order = max((v for v in values if v.array is None), key=lambda v: v.elements).order
+    order = common_order(node, values)
     held = [node.held(v, order) for v in values]
     if len(held) == 1:
         return held[0]
