@@ -433,3 +433,45 @@ def test_float16_weights(agree: Agree) -> None:
     x = image(net, 1, 5, 5, 2)
     y = net.op("CONV_2D", x, w, b, options="Conv2DOptions", StrideH=1, StrideW=1)
     agree(net.done(y))
+
+
+def sequence_conv(net: Net, x: int, dilation: int, width: int) -> int:
+    """A causal convolution along [n, w, c], as TensorFlow writes it."""
+    left = 2 * dilation
+    after = (-(width + left)) % dilation
+    spread = net.op("SPACE_TO_BATCH_ND", x, net.const([dilation]), net.const([[left, after]]))
+    row = net.op("EXPAND_DIMS", spread, net.const(-3))
+    y = conv(net, row, 4, 1, 3, 4, Padding=VALID, FusedActivationFunction=RELU)
+    line = net.op("SQUEEZE", y, options="SqueezeOptions", SqueezeDims=(-3,))
+    return net.op(  # type: ignore[no-any-return]
+        "BATCH_TO_SPACE_ND", line, net.const([dilation]), net.const([[0, after]])
+    )
+
+
+def test_dilated_convolutions_of_a_sequence(agree: Agree) -> None:
+    net = Net()
+    x = net.input(1, 10, 4)
+    y = sequence_conv(net, sequence_conv(net, x, 2, 10), 3, 10)
+    graph = agree(net.done(net.op("RELU6", y)))
+    convs = [op for op in graph.ops if isinstance(op, Conv2d)]
+    assert [(op.dilation, op.pads) for op in convs] == [
+        ((1, 2), (0, 4, 0, 0)),
+        ((1, 3), (0, 6, 0, 0)),
+    ]
+    assert sum(isinstance(op, Permute) for op in graph.ops) <= 2  # in and out
+
+
+def test_tokens_are_turned_once(agree: Agree) -> None:
+    """Tokens of an image go to three dense layers and to a sum with one of them."""
+    net = Net()
+    tokens = net.op("RESHAPE", conv(net, image(net), 6, 3, 3, 4), net.const([1, 63, 6]))
+    parts = [
+        net.op(
+            "FULLY_CONNECTED", tokens, net.const(random(6, 6, seed=i)),
+            options="FullyConnectedOptions", KeepNumDims=True,
+        )
+        for i in range(3)
+    ]  # fmt: skip
+    total = net.op("ADD_N", tokens, *parts)
+    graph = agree(net.done(total))
+    assert sum(isinstance(op, Permute) for op in graph.ops) == 1
