@@ -59,7 +59,8 @@ def test_tensorflow_formats_are_recognised(tmp_path: Path) -> None:
     (tmp_path / "m.pb").write_bytes(b"\x0a\x02ab\x22\x00")
     (tmp_path / "loose.pb").write_bytes(b"\x08\x01\x12\x00")
     for name, known in (
-        ("saved", True), ("m.h5", True), ("m.keras", True), ("m.pb", True), ("loose.pb", False),
+        ("saved", True), ("saved/saved_model.pb", True), ("m.h5", True), ("m.keras", True),
+        ("m.pb", True), ("loose.pb", False),
     ):  # fmt: skip
         assert FRONTEND.accepts(tmp_path / name) is known, name
 

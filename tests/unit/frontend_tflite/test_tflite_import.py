@@ -182,3 +182,23 @@ def test_page_names_every_converter() -> None:
     table = page.partition("## Ops")[2].partition("| | |")[2]
     named = set(re.findall(r"\b[A-Z][A-Z0-9_]{2,}\b", table))
     assert named == set(built_in())
+
+
+def test_plugins_convert_custom_ops(tmp_path: Path) -> None:
+    from cvi.ops import Abs
+    from cvi_frontend_tflite.importer import Importer
+    from cvi_frontend_tflite.node import Node
+    from cvi_frontend_tflite.reader import read_model
+    from cvi_frontend_tflite.registry import built_in
+    from cvi_frontend_tflite.values import Value
+
+    def magnitude(node: Node) -> Value:
+        x = node.operand(0)
+        return node.emit(Abs(name=node.layer), x, order=x.order)
+
+    net = Net()
+    data = net.done(net.op("Magnitude", net.input(1, 4, 4, 3), custom=True))
+    importer = Importer(read_model(data), {**built_in(), "Magnitude": magnitude}, name="n")
+    graph = importer.run()
+    assert [op.name for op in graph.ops] == ["x", "t0_Magnitude"]
+    assert graph.ops[1].type.shape == (1, 3, 4, 4)

@@ -15,7 +15,8 @@ _GRAPH_DEF = {1: 2, 2: 2, 3: 0, 4: 2, 5: 2}
 
 
 def kind_of(path: Path) -> str | None:
-    """ "tflite", "saved-model" (a folder), "keras" or "frozen-graph"; None when unknown.
+    """ "tflite", "saved-model" (a folder, or the file in it), "keras" or "frozen-graph"; None
+    when unknown.
 
     A damaged or unrelated file named `.tflite` is "tflite", so that reading it can say
     what it is instead.
@@ -24,6 +25,8 @@ def kind_of(path: Path) -> str | None:
         return "saved-model" if (path / "saved_model.pb").is_file() else None
     if not path.is_file():
         return None
+    if path.name == "saved_model.pb":
+        return "saved-model"
     head, suffix = _head(path), path.suffix.lower()
     if head[4:8] == _IDENTIFIER or suffix in (".tflite", ".lite"):
         return "tflite"

@@ -28,6 +28,8 @@ def converted(path: Path, kind: str) -> bytes:
             where=str(path),
             fix='pip install "cvi-frontend-tflite[tensorflow]", or convert the model to .tflite',
         )
+    if kind == "saved-model" and path.is_file():
+        path = path.parent
     return _converted(path.resolve(), kind, _changed(path))
 
 
