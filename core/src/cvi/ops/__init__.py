@@ -25,6 +25,18 @@ from cvi.ops.activation import (
     Unary,
 )
 from cvi.ops.conv import Conv2d, ConvTranspose2d, FullyConnected, MatMul
+from cvi.ops.detection import (
+    Detection,
+    DetectionOutput,
+    FrcnDetection,
+    Proposal,
+    RetinaFaceDetection,
+    RoiPooling,
+    YoloDetection,
+)
+from cvi.ops.detection import (
+    prior_boxes as prior_boxes,
+)
 from cvi.ops.elementwise import Add, Div, Eltwise, Max, Min, Mul, Sub
 from cvi.ops.lookup import ArgMax, Embedding
 from cvi.ops.movement import (
@@ -44,10 +56,12 @@ from cvi.ops.reduce import Reduce
 from cvi.ops.resize import Resize
 
 __all__ = [
-    "Abs", "Add", "ArgMax", "AvgPool2d", "BatchNorm", "Clip", "Concat", "Conv2d", "ConvTranspose2d",
-    "Div", "Eltwise", "Elu", "Embedding", "Erf", "Exp", "FullyConnected", "Gelu", "HardSigmoid",
-    "HardSwish", "LeakyRelu", "Log", "MatMul", "Max", "MaxPool2d", "Min", "Mish", "Movement",
-    "Mul", "Neg", "PRelu", "Pad", "Permute", "PixelShuffle", "Pow", "Reciprocal", "Reduce",
-    "Relu", "Reshape", "Resize", "Scale", "Sigmoid", "Slice", "Softmax", "Softplus", "Sqrt",
-    "Sub", "Swish", "Tanh", "Tile", "Unary", "Upsample",
+    "Abs", "Add", "ArgMax", "AvgPool2d", "BatchNorm", "Clip", "Concat", "Conv2d",
+    "ConvTranspose2d", "Detection", "DetectionOutput", "Div", "Eltwise", "Elu", "Embedding",
+    "Erf", "Exp", "FrcnDetection",
+    "FullyConnected", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Log", "MatMul", "Max",
+    "MaxPool2d", "Min", "Mish", "Movement", "Mul", "Neg", "PRelu", "Pad", "Permute",
+    "PixelShuffle", "Pow", "Proposal", "Reciprocal", "Reduce", "Relu", "Reshape", "Resize",
+    "RetinaFaceDetection", "RoiPooling", "Scale", "Sigmoid", "Slice", "Softmax", "Softplus",
+    "Sqrt", "Sub", "Swish", "Tanh", "Tile", "Unary", "Upsample", "YoloDetection",
 ]  # fmt: skip

@@ -56,7 +56,7 @@ class OnnxRuntimeSession:
         for name, dtype in self._inputs.items():
             if name not in inputs:
                 raise InputError("the input is missing", where=name)
-            feeds[name] = np.ascontiguousarray(inputs[name], dtype.numpy)
+            feeds[name] = np.asarray(inputs[name], dtype.numpy, order="C")
         if self._computed:
             results = self._session.run(self._computed, feeds)
             feeds.update(zip(self._computed, results, strict=True))

@@ -42,7 +42,7 @@ class Int8Scheme:
         """The quantised graph; its outputs are in the order of the float graph's.
 
         inputs_type, outputs_type: int8, or fp32 with casts on the CPU; inputs of integers
-        stay what they are, and positions (of maxima) are always fp32. UnsupportedError
+        stay what they are, positions and lists of boxes are always fp32. UnsupportedError
         lists every layer that cannot be quantised, InputError when the table lacks one.
         """
         _check_type("inputs type", inputs_type)
@@ -59,7 +59,9 @@ class Int8Scheme:
             assert rule is not None  # problems() has reported ops without a rule
             rule(op, to)
         to.graph.outputs = tuple(
-            to.fp32(name) if outputs_type == "fp32" or to.is_index(name) else to.int8(name).name
+            to.fp32(name)
+            if outputs_type == "fp32" or _has_no_scale(name, to)
+            else to.int8(name).name
             for name in graph.outputs
         )
         to.graph.check()
@@ -105,6 +107,13 @@ def spec_of(chip: Chip) -> ChipSpec:
             where=chip.name,
         )
     return spec
+
+
+def _has_no_scale(name: str, to: Rewriter) -> bool:
+    """Whether a value is made of positions or is a list of boxes: numbers of classes and
+    pixels have no one scale."""
+    op = to.source.get(name)
+    return to.is_index(name) or (op is not None and bool(op.incomparable))
 
 
 def _check_type(label: str, value: str) -> None:
