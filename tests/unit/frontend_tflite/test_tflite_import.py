@@ -128,15 +128,25 @@ def test_every_unsupported_op_is_named_at_once(tmp_path: Path) -> None:
     b = net.op("TFLite_Detection_PostProcess", a, custom=True)
     net.tensors[b].shape = (2, 3)
     c = net.op("POW", b, net.const([[1.0, 2.0, 3.0]]))
-    with pytest.raises(UnsupportedError, match="3 ops") as caught:
+    with pytest.raises(UnsupportedError, match="3 parts") as caught:
         load(tmp_path, net, c)
     assert caught.value.problems == (
         "CUMSUM 't0': the op is not supported",
         "TFLite_Detection_PostProcess 't1': the custom op is not supported",
         "POW 't2': has an exponent per element; one for all is supported",
     )
-    with pytest.raises(UnsupportedError, match="1 op of"):
+    with pytest.raises(UnsupportedError, match="1 part of"):
         LOAD(tmp_path / "net.tflite", outputs=["t0"])
+
+
+def test_constants_that_are_no_numbers_are_named(tmp_path: Path) -> None:
+    net = Net()
+    words = net.const(np.zeros(4, np.int8), name="words")
+    net.tensors[words].type = "STRING"
+    y = net.op("ADD", net.input(4), words)
+    with pytest.raises(UnsupportedError) as caught:
+        load(tmp_path, net, y)
+    assert caught.value.problems == ("the tensor 'words' is of type STRING",)
 
 
 def test_fused_tanh_is_a_layer(tmp_path: Path) -> None:

@@ -86,13 +86,16 @@ class Importer:
         read = {t for i in order for t in self.model.operators[i].inputs if t in constants}
         for index in sorted(read):
             tensor = self.model.tensors[index]
-            self.values[index] = Value.of(constant(self.model, tensor), tensor.name)
+            try:
+                self.values[index] = Value.of(constant(self.model, tensor), tensor.name)
+            except UnsupportedError as error:
+                self._refused[-1 - index] = error.why
 
     def _add_inputs(self, batch: int | None, given: Mapping[str, Sequence[int]]) -> None:
         known = {
             i: tuple(int(n) for n in v.array.ravel())
             for i, v in self.values.items()
-            if v.array is not None and v.array.dtype.kind in "iu" and v.rank == 1
+            if v.array is not None and v.array.dtype.kind in "iu" and v.shape == (4,)
         }
         orders = {t: input_order(self.model, t, known) for t in self.model.inputs}
         shapes, self._batch = fixed_shapes(self.model, orders, batch=batch, given=given)
@@ -180,9 +183,9 @@ class Importer:
 
     def _unsupported(self) -> UnsupportedError:
         count = len(self.problems)
-        ops, them = ("op", "it") if count == 1 else ("ops", "them")
+        parts, them = ("part", "it") if count == 1 else ("parts", "them")
         return UnsupportedError(
-            f"{count} {ops} of the model cannot be imported",
+            f"{count} {parts} of the model cannot be imported",
             fix=f"cut the model before {them} with --outputs TENSOR…, or add a plugin for {them}",
             problems=self.problems,
         )

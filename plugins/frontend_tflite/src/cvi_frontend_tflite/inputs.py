@@ -49,6 +49,20 @@ def fixed_shapes(
     given: shapes as the layers have them ([n, c, h, w] for images) by input name.
     """
     names = {model.input_name(t): t for t in model.inputs}
+    _check_names(given, names)
+    shapes: dict[int, Shape] = {}
+    changed: tuple[int, int] | None = None
+    for name, index in names.items():
+        tensor = model.tensors[index]
+        shape = _given(tensor, orders[index], given[name]) if name in given else _own(tensor, batch)
+        _check_shape(shape, name)
+        if shape and tensor.shape and shape[0] != tensor.shape[0]:
+            changed = (tensor.shape[0], shape[0])
+        shapes[index] = shape
+    return shapes, changed
+
+
+def _check_names(given: Mapping[str, Sequence[int]], names: Mapping[str, int]) -> None:
     unknown = [name for name in given if name not in names]
     if unknown:
         raise InputError(
@@ -56,18 +70,16 @@ def fixed_shapes(
             where="--input-shape",
             fix="`cvi inspect MODEL` shows the inputs",
         )
-    shapes: dict[int, Shape] = {}
-    changed: tuple[int, int] | None = None
-    for name, index in names.items():
-        tensor = model.tensors[index]
-        shape = _given(tensor, orders[index], given[name]) if name in given else _own(tensor, batch)
-        check_elements(shape, f"the input {name!r}")
-        if min(shape, default=1) < 1:
-            raise InputError(f"the input {name!r} has a dimension of size 0")
-        if shape and tensor.shape and shape[0] != tensor.shape[0]:
-            changed = (tensor.shape[0], shape[0])
-        shapes[index] = shape
-    return shapes, changed
+
+
+def _check_shape(shape: Shape, name: str) -> None:
+    check_elements(shape, f"the input {name!r}")
+    if min(shape, default=1) < 1:
+        raise InputError(
+            f"the input {name!r} has a dimension of size 0",
+            where="--input-shape",
+            fix="give its sizes, images as --input-shape NAME=N,C,H,W",
+        )
 
 
 def _given(tensor: Tensor, order: Order, sizes: Sequence[int]) -> Shape:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cvi import ops
 from cvi.ir import Array, Shape
-from cvi_frontend_tflite.activations import emit_activated
 from cvi_frontend_tflite.converters.conv import bias
+from cvi_frontend_tflite.fused import emit_activated
 from cvi_frontend_tflite.node import Node
 from cvi_frontend_tflite.registry import converts
 from cvi_frontend_tflite.values import IMAGE, Value

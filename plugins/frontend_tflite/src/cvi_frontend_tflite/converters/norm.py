@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cvi import ops
-from cvi_frontend_tflite.activations import emit_activated
+from cvi_frontend_tflite.fused import emit_activated
 from cvi_frontend_tflite.node import Node
 from cvi_frontend_tflite.registry import converts
 from cvi_frontend_tflite.values import Value

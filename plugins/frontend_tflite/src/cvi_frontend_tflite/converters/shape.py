@@ -9,8 +9,8 @@ import numpy as np
 
 from cvi import ops
 from cvi.ir import Shape
-from cvi_frontend_tflite.activations import activated
 from cvi_frontend_tflite.converters.elementwise import common_order
+from cvi_frontend_tflite.fused import activated
 from cvi_frontend_tflite.node import Node
 from cvi_frontend_tflite.registry import converts
 from cvi_frontend_tflite.values import IMAGE, Value
