@@ -212,3 +212,18 @@ def test_plugins_convert_custom_ops(tmp_path: Path) -> None:
     graph = importer.run()
     assert [op.name for op in graph.ops] == ["x", "t0_Magnitude"]
     assert graph.ops[1].type.shape == (1, 3, 4, 4)
+
+
+def test_outputs_that_are_one_tensor_in_several_orders(agree: Agree) -> None:
+    net = Net()
+    x = net.input(1, 4, 5, 3)
+    y = net.op("RELU", x)
+    turned = [
+        net.op("TRANSPOSE", source, net.const(order))
+        for source, order in ((x, [2, 0, 3, 1]), (y, [3, 2, 1, 0]), (y, [0, 3, 1, 2]))
+    ]
+    flat = net.op("RESHAPE", y, net.const([1, 20, 3]))
+    rows = net.op("TRANSPOSE", flat, net.const([1, 0, 2]))
+    graph = agree(net.done(y, *turned, flat, rows))
+    shapes = [graph[name].type.shape for name in graph.outputs]
+    assert shapes == [(1, 3, 4, 5), (5, 1, 3, 4), (3, 5, 4, 1), (1, 20, 3), (20, 1, 3)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -191,7 +192,9 @@ class Importer:
         )
 
     def _finish(self, tensors: Sequence[int]) -> Graph:
-        outputs = tuple(dict.fromkeys(self._output_layer(t) for t in tensors))
+        turned = {t: self._in_order(t) for t in tensors if self._is_turned(t)}
+        given = [(t, turned.get(t) or self.values[t]) for t in tensors]
+        outputs = tuple(dict.fromkeys(self._output_layer(t, value) for t, value in given))
         graph = self._builder.graph
         graph.outputs = outputs
         if not graph.outputs:
@@ -200,18 +203,20 @@ class Importer:
         graph.check()
         return RemoveDeadCode().apply(graph)
 
-    def _output_layer(self, index: int) -> str:
-        """The layer of an output: under the name that it should have, and with its
-        dimensions in order, or as an image."""
-        value, tensor = self.values[index], self.model.tensors[index]
+    def _is_turned(self, index: int) -> bool:
+        """Whether the layer of an output holds it neither in order nor as an image."""
+        value = self.values[index]
+        return value.array is None and value.order not in (in_order(value.rank), IMAGE)
+
+    def _output_layer(self, index: int, value: Value) -> str:
+        """The layer of an output under the name that it should have."""
+        tensor = self.model.tensors[index]
         if value.array is not None:
             raise UnsupportedError(
                 "this output does not depend on any input: it is a constant",
                 where=tensor.name,
                 fix="name the other outputs with --outputs",
             )
-        if value.order not in (in_order(value.rank), IMAGE):
-            value = self._in_order(index)
         graph = self._builder.graph
         named = self.model.signature_outputs.get(index, value.name)
         if named == value.name and not isinstance(graph[value.name], Input):
@@ -221,23 +226,34 @@ class Importer:
         return graph.add(op).name
 
     def _in_order(self, index: int) -> Value:
-        """An output in a layer of its own shape, which takes over the name of the layer that
-        holds it in another order. That one goes on to stand for the tensor of the model, so
-        that the orders of layers do not depend on where the network is cut."""
+        """An output in a layer of its own shape, which bears the name that the output should
+        have. The layer that holds it in another order goes on to stand for the tensor of the
+        model, so that the orders of layers do not depend on where the network is cut."""
+        tensor = self.model.tensors[index]
+        if self._builder.graph[self.values[index].name].source == tensor.name:
+            name = self.values[index].name
+            self._rename(name, self._builder.graph.fresh(f"{name}_held"))
+        else:
+            name = self._builder.graph.fresh(self._layers.get(index, f"{tensor.name}_IDENTITY"))
         value = self.values[index]
+        turn = Permute(name=name, order=inverse(value.order), inputs=(value.name,))
+        self._builder.graph.add(turn)
+        return Value(name, value.shape, value.dtype, in_order(value.rank))
+
+    def _rename(self, old: str, new: str) -> None:
+        """Call a layer otherwise."""
         graph = self._builder.graph
-        held = graph.fresh(f"{value.name}_held")
         ops = [
             op.with_(
-                name=held if op.name == value.name else op.name,
-                inputs=tuple(held if name == value.name else name for name in op.inputs),
+                name=new if op.name == old else op.name,
+                inputs=tuple(new if name == old else name for name in op.inputs),
             )
             for op in graph.ops
         ]
         self._builder.graph = graph.replace(ops=ops)
-        turn = Permute(name=value.name, order=inverse(value.order), inputs=(held,))
-        self._builder.graph.add(turn)
-        return Value(value.name, value.shape, value.dtype, in_order(value.rank))
+        for index, value in self.values.items():
+            if value.array is None and value.name == old:
+                self.values[index] = replace(value, name=new)
 
     def orders(self) -> dict[str, Order]:
         """How the layer of every computed tensor holds it, by tensor name."""

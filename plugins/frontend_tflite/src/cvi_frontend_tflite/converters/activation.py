@@ -94,7 +94,7 @@ def softmax(node: Node) -> Value:
     x = node.operand(0)
     if not x.rank:
         node.broken("softmax of a scalar")
-    beta = float(node.option("Beta", 1.0)) if node.name == "SOFTMAX" else 1.0
+    beta = float(node.option("Beta", 0.0)) if node.name == "SOFTMAX" else 1.0
     if beta != 1.0:
         factor = np.full((1,) * x.rank, beta, np.float32)
         x = node.emit(ops.Mul(name=node.helper("beta")), x, factor, order=x.order)
