@@ -19,7 +19,10 @@ def calibrate(
         ..., "-o", "--output", "--calibration-table", help="The table to write."
     ),
 ) -> None:
-    """Find one threshold per layer from typical images, and write the calibration table."""
+    """Find one threshold per layer from typical images, and write the calibration table.
+
+    Without images, a full-integer model's own thresholds are written.
+    """
     import cvi
     from cvi.cli.progress import shown
 
