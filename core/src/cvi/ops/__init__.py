@@ -46,22 +46,24 @@ from cvi.ops.movement import (
     Permute,
     PixelShuffle,
     Reshape,
+    Reverse,
     Slice,
     Tile,
     Upsample,
 )
 from cvi.ops.norm import BatchNorm, Scale, Softmax
-from cvi.ops.pool import AvgPool2d, MaxPool2d
+from cvi.ops.normalise import InstanceNorm, Lrn, Normalize, SquarePower
+from cvi.ops.pool import AvgPool2d, MaxPool2d, PoolMask
 from cvi.ops.reduce import Reduce
 from cvi.ops.resize import Resize
 
 __all__ = [
     "Abs", "Add", "ArgMax", "AvgPool2d", "BatchNorm", "Clip", "Concat", "Conv2d",
     "ConvTranspose2d", "Detection", "DetectionOutput", "Div", "Eltwise", "Elu", "Embedding",
-    "Erf", "Exp", "FrcnDetection",
-    "FullyConnected", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Log", "MatMul", "Max",
-    "MaxPool2d", "Min", "Mish", "Movement", "Mul", "Neg", "PRelu", "Pad", "Permute",
-    "PixelShuffle", "Pow", "Proposal", "Reciprocal", "Reduce", "Relu", "Reshape", "Resize",
-    "RetinaFaceDetection", "RoiPooling", "Scale", "Sigmoid", "Slice", "Softmax", "Softplus",
-    "Sqrt", "Sub", "Swish", "Tanh", "Tile", "Unary", "Upsample", "YoloDetection",
+    "Erf", "Exp", "FrcnDetection", "FullyConnected", "Gelu", "HardSigmoid", "HardSwish",
+    "InstanceNorm", "LeakyRelu", "Log", "Lrn", "MatMul", "Max", "MaxPool2d", "Min", "Mish",
+    "Movement", "Mul", "Neg", "Normalize", "PRelu", "Pad", "Permute", "PixelShuffle", "PoolMask",
+    "Pow", "Proposal", "Reciprocal", "Reduce", "Relu", "Reshape", "Resize", "RetinaFaceDetection",
+    "Reverse", "RoiPooling", "Scale", "Sigmoid", "Slice", "Softmax", "Softplus", "Sqrt",
+    "SquarePower", "Sub", "Swish", "Tanh", "Tile", "Unary", "Upsample", "YoloDetection",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ def load() -> None:
         dense,
         detection,
         eltwise,
+        instance_norm,
         lookup,
         matmul,
         movement,
@@ -16,5 +17,6 @@ def load() -> None:
         regions,
         resize,
         softmax,
+        square_power,
         transposed,
     )
