@@ -269,6 +269,20 @@ CASES: dict[str, Case] = {
            (14, 18, {}), (14, 18, {"HalfPixelCenters": True}), (14, 27, {"AlignCorners": True}),
            (5, 20, {}), (5, 20, {"HalfPixelCenters": True}), (3, 13, {"AlignCorners": True}),
     )},
+    "strided slice backwards": sliced(
+        [0, -1, 2, 0], [1, 0, -10, 4], [1, -2, -1, 1], BeginMask=1, EndMask=1
+    ),
+    "strided slice of swapped channels": sliced(
+        [0, 0], [0, 0], [1, -1], EllipsisMask=1, BeginMask=0b10, EndMask=0b10
+    ),
+    "reverse": lambda n: n.op("REVERSE_V2", image(n), n.const([2, 3])),
+    "local response normalisation": lambda n: n.op(
+        "LOCAL_RESPONSE_NORMALIZATION", image(n), options="LocalResponseNormalizationOptions",
+        Radius=1, Bias=1.5, Alpha=0.2, Beta=0.75,
+    ),
+    "l2 normalisation of rows": lambda n: n.op(
+        "L2_NORMALIZATION", n.input(2, 3, 5), options="L2NormOptions"
+    ),
     "depth to space": lambda n: n.op(
         "DEPTH_TO_SPACE", image(n, 1, 3, 5, 8), options="DepthToSpaceOptions", BlockSize=2
     ),

@@ -64,6 +64,22 @@ def slice_(node: Node) -> Value:
     return cut(node, x, begin, tuple(sizes), node.layer)
 
 
+@converts("REVERSE_V2")
+def reverse(node: Node) -> Value:
+    x = node.operand(0)
+    return reversed_along(node, x, node.axes(node.integers(1, "the axes"), x.rank))
+
+
+def reversed_along(node: Node, x: Value, axes: Sequence[int]) -> Value:
+    """The elements in the opposite order along the axes."""
+    if x.array is not None:
+        return node.fold(np.flip(x.array, tuple(axes)))
+    for i, axis in enumerate(axes):
+        name = node.layer if i + 1 == len(axes) else node.helper(f"reverse{i}")
+        x = node.emit(ops.Reverse(name=name, axis=x.order.index(axis)), x, order=x.order)
+    return x
+
+
 @converts("SPLIT")
 def split(node: Node) -> list[Value]:
     """Operands: the axis, then the tensor."""

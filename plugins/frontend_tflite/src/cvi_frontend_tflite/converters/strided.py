@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from types import EllipsisType
 
 from cvi.ir import Shape
-from cvi_frontend_tflite.converters.select import cut
+from cvi_frontend_tflite.converters.select import cut, reversed_along
 from cvi_frontend_tflite.node import Node
 from cvi_frontend_tflite.registry import converts
 from cvi_frontend_tflite.values import Value
@@ -67,11 +67,10 @@ def _of_data(node: Node, x: Value, entries: Sequence[slice | int | None]) -> Val
         starts.append(start + (size - 1) * step if step < 0 else start)
         sizes.append(size)
         steps.append(abs(step))
-    if backwards:
-        node.refuse("takes elements backwards")
     shape = _final_shape(entries, sizes)
-    name = node.layer if shape == tuple(sizes) else node.helper("part")
-    return node.reshaped(cut(node, x, starts, tuple(sizes), name, steps), shape, node.layer)
+    last = not backwards and shape == tuple(sizes)
+    part = cut(node, x, starts, tuple(sizes), node.layer if last else node.helper("part"), steps)
+    return node.reshaped(reversed_along(node, part, backwards), shape, node.layer)
 
 
 def _range(node: Node, x: Value, axis: int, entry: slice | int) -> tuple[int, int, int]:
