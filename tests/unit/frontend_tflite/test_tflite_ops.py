@@ -311,6 +311,14 @@ CASES: dict[str, Case] = {
     "pad": padded("PAD"),
     "pad with a value": padded("PADV2", -3.0),
     "mirror pad": padded("MIRROR_PAD", Mode=0),
+    "mirror pad symmetric": lambda n: n.op(
+        "MIRROR_PAD", image(n), n.const([[0, 0], [2, 3], [0, 2], [0, 0]]),
+        options="MirrorPadOptions", Mode=1,
+    ),
+    "mirror pad symmetric by one": lambda n: n.op(
+        "MIRROR_PAD", image(n), n.const([[0, 0], [1, 0], [1, 1], [0, 0]]),
+        options="MirrorPadOptions", Mode=1,
+    ),
     "gather": lambda n: n.op(
         "GATHER", image(n), n.const([2, 3, 0]), options="GatherOptions", Axis=3
     ),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from cvi import ops
+from cvi_frontend_tflite.converters.select import mirror, part_of_axis
+from cvi_frontend_tflite.converters.shape import joined
 from cvi_frontend_tflite.node import Node
 from cvi_frontend_tflite.registry import converts
 from cvi_frontend_tflite.values import Value
 
-_REFLECT, _SYMMETRIC = 0, 1
+_REFLECT = 0
 
 
 @converts("PAD", "PADV2")
@@ -26,15 +28,31 @@ def pad(node: Node) -> Value:
 
 @converts("MIRROR_PAD")
 def mirror_pad(node: Node) -> Value:
-    """SYMMETRIC repeats the border itself: for one pixel that is the edge mode."""
+    """REFLECT leaves the border out, SYMMETRIC repeats it: for one pixel the edge mode."""
     x = node.operand(0)
     before, after = _widths(node, x)
-    mode = node.option("Mode", _REFLECT)
-    if mode == _SYMMETRIC and max(*before, *after) > 1:
-        node.refuse("mirrors more than one pixel symmetrically")
-    return padded(
-        node, x, before, after, node.layer, mode="edge" if mode == _SYMMETRIC else "reflect"
-    )
+    if node.option("Mode", _REFLECT) == _REFLECT:
+        return padded(node, x, before, after, node.layer, mode="reflect")
+    if max(*before, *after) <= 1:
+        return padded(node, x, before, after, node.layer, mode="edge")
+    if any(max(pair) > n for *pair, n in zip(before, after, x.shape, strict=True)):
+        node.broken(f"mirrors more pixels than {x.shape} has")
+    axes = [axis for axis in range(x.rank) if before[axis] or after[axis]]
+    for axis in axes:
+        name = node.layer if axis == axes[-1] else node.helper(f"axis{axis}")
+        x = _mirrored(node, x, axis, (before[axis], after[axis]), name)
+    return x
+
+
+def _mirrored(node: Node, x: Value, axis: int, widths: tuple[int, int], name: str) -> Value:
+    """The tensor between its mirrored ends along one axis."""
+    ends = (("front", 0, widths[0]), ("back", x.shape[axis] - widths[1], widths[1]))
+    front, back = (
+        [mirror(node, part_of_axis(node, x, axis, start, n, f"{name}_{end}_part"), axis,
+                f"{name}_{end}")] if n else []
+        for end, start, n in ends
+    )  # fmt: skip
+    return joined(node, [*front, x, *back], axis, name)
 
 
 def padded(

@@ -76,8 +76,13 @@ def reversed_along(node: Node, x: Value, axes: Sequence[int]) -> Value:
         return node.fold(np.flip(x.array, tuple(axes)))
     for i, axis in enumerate(axes):
         name = node.layer if i + 1 == len(axes) else node.helper(f"reverse{i}")
-        x = node.emit(ops.Reverse(name=name, axis=x.order.index(axis)), x, order=x.order)
+        x = mirror(node, x, axis, name)
     return x
+
+
+def mirror(node: Node, x: Value, axis: int, name: str) -> Value:
+    """The elements in the opposite order along one axis."""
+    return node.emit(ops.Reverse(name=name, axis=x.order.index(axis)), x, order=x.order)
 
 
 @converts("SPLIT")
