@@ -17,12 +17,16 @@ from cvi.preprocess.dataset import Files
 FLOAT_TOLERANCE = Tolerance(0.99, 0.99, 0.98)
 QUANTISED_TOLERANCE = Tolerance(0.8, 0.8, 0.3)
 
+AUTO = "auto"
+"""The only output asked for: end the network before what cannot be done."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """The options of a conversion; the public functions document each.
 
     model: a framework's model file or an fp32 IR file.
+    random_weights: a seed from which weights that no file has are drawn, None: an error.
     images: the test input of every comparison; the first of the data set when empty.
     data: the samples of the calibration, each the files of one inference.
     correctness: None asks for equality of machine and quantised graph.
@@ -33,6 +37,7 @@ class Request:
     model: Path
     output: Path | None = None
     weights: Path | None = None
+    random_weights: int | None = None
     model_type: str = ""
     batch: int | None = None
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -61,11 +66,13 @@ class Request:
 class Job:
     """A conversion under way. Each stage reads what earlier ones have set.
 
+    cut: the tensors at which the network ends, () for the model's own outputs.
     graph: float. values: its layers for the test inputs. quantised_values likewise.
     """
 
     request: Request
     progress: Progress = field(default_factory=Silent)
+    cut: tuple[str, ...] = ()
     graph: Graph = field(init=False)
     inputs: dict[str, Array] = field(default_factory=dict)
     values: dict[str, Array] = field(default_factory=dict)

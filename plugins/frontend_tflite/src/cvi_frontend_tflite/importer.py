@@ -105,7 +105,12 @@ class Importer:
             name, order = self.model.input_name(index), orders[index]
             value = Value(name, shape, element_type(tensor), order)
             kind = TensorType(value.carried, DType.FP32)
-            self._builder.graph.add(Input(name=name, type=kind, source=tensor.name))
+            layer = Input(name=name, type=kind, source=tensor.name)
+            if order == IMAGE:
+                layer = layer.with_(file_layout="NHWC")
+            if not value.is_float:
+                layer = layer.with_(file_dtype=str(value.dtype))
+            self._builder.graph.add(layer)
             self.values[index] = value
 
     # -- ops --------------------------------------------------------------
