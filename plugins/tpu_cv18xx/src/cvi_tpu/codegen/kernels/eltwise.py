@@ -6,12 +6,13 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from math import prod
+from typing import ClassVar
 
 from cvi.ir import Op, Shape
 from cvi_tpu.codegen.context import Context, View, as_bytes, lowers
 from cvi_tpu.codegen.planner import Load, Part, Tile, TiledOp, run, tile_bytes, tiles
 from cvi_tpu.codegen.tiling import Box, Range
-from cvi_tpu.isa.instructions import Arith, ArithOp, Const, Lut, Tiu
+from cvi_tpu.isa.instructions import Arith, ArithOp, Const, Instruction, Lut, Tiu
 from cvi_tpu.isa.operands import Dram, Local, Shape4
 from cvi_tpu.quantized.ops import (
     Int8Add,
@@ -32,7 +33,10 @@ class TiledEltwise(TiledOp):
 
     A size-1 dimension of an operand is repeated: over channels by a load with stride 0,
     over n, h and w by an operand with stride 0 in local memory (FACTS_TPU 3.2).
+    tensors: how many operands are tensors; tables come after them (None: all are).
     """
+
+    tensors: ClassVar[int | None] = None
 
     orders = ("nchwk",)
     strict = False
@@ -63,17 +67,18 @@ class TiledEltwise(TiledOp):
             return load
         shape = (n, count, h, w)
         strides = (load.source.strides[0], 0, load.source.strides[2])
-        source = Dram(load.source.region, load.source.address, shape, strides)
-        return Load(load.slot, (load.key, count), source, self.local(0, shape), load.depends)
+        source = replace(load.source, shape=shape, strides=strides)
+        target = self.local(0, shape, load.target.element_bytes)
+        return Load(load.slot, (load.key, count), source, target, load.depends)
 
     def emit(
         self, tile: Tile, result: Local, operands: Sequence[Local], at: Mapping[str, int]
-    ) -> list[Tiu]:
+    ) -> Sequence[Instruction]:
         return self.arithmetic(result, [repeated(x, result.shape) for x in operands], at)
 
     def arithmetic(
         self, result: Local, operands: Sequence[Local], at: Mapping[str, int]
-    ) -> list[Tiu]:
+    ) -> Sequence[Instruction]:
         """The instructions on operands of one shape."""
         raise NotImplementedError
 
@@ -179,6 +184,7 @@ class TiledLut(TiledEltwise):
         self.table = ctx.weight(as_bytes(ctx.constant(op.inputs[1])))
 
     strict = True
+    tensors = 1
 
     def constants(self, tile: Tile) -> list[Load]:
         del tile
@@ -208,30 +214,37 @@ KINDS: dict[type[Op], type[TiledEltwise]] = {
 }
 
 
-@tiles(*KINDS)
-def tiled_eltwise(op: Op, ctx: Context) -> TiledOp | None:
-    """An element-wise op on images as they are, to be fused with its neighbours."""
-    operands = op.inputs[:1] if isinstance(op, Int8Lut) else op.inputs
-    views = [ctx.view(name) for name in operands]
-    target = ctx.view(op.name)
-    if any(len(v.shape) != IMAGE_DIMS for v in [*views, target]):
-        return None
-    return KINDS[type(op)](ctx, op, views, target)
+def register(kinds: Mapping[type[Op], type[TiledEltwise]]) -> None:
+    """Register these kernels of element-wise ops, alone and fused with neighbours."""
+
+    def views_of(op: Op, ctx: Context) -> list[View]:
+        """The tensors that are read, and the result."""
+        names = op.inputs[: kinds[type(op)].tensors]
+        return [*(ctx.view(name) for name in names), ctx.view(op.name)]
+
+    @tiles(*kinds)
+    def tiled(op: Op, ctx: Context) -> TiledOp | None:
+        """An element-wise op on images as they are, to be fused with its neighbours."""
+        *operands, target = views_of(op, ctx)
+        if any(len(v.shape) != IMAGE_DIMS for v in (*operands, target)):
+            return None
+        return kinds[type(op)](ctx, op, operands, target)
+
+    @lowers(*kinds)
+    def lower(op: Op, ctx: Context) -> None:
+        """Dense operands of one shape are spread evenly over all lanes."""
+        *operands, target = views_of(op, ctx)
+        kernel = kinds[type(op)]
+        if all(v.is_dense and v.shape == target.shape for v in (*operands, target)):
+            for start, shape in spread(prod(target.shape), ctx.spec.lanes):
+                parts = [flat(v, start, shape) for v in operands]
+                run(kernel(ctx, op, parts, flat(target, start, shape)))
+            return
+        for *image, result in in_four_dims([*operands, target]):
+            run(kernel(ctx, op, image, result))
 
 
-@lowers(*KINDS)
-def lower_eltwise(op: Op, ctx: Context) -> None:
-    """Element-wise ops: dense operands of one shape are spread evenly over all lanes."""
-    operands = op.inputs[:1] if isinstance(op, Int8Lut) else op.inputs
-    views = [ctx.view(name) for name in operands]
-    target = ctx.view(op.name)
-    if all(v.is_dense and v.shape == target.shape for v in [*views, target]):
-        for start, shape in spread(prod(target.shape), ctx.spec.lanes):
-            parts = [flat(v, start, shape) for v in views]
-            run(KINDS[type(op)](ctx, op, parts, flat(target, start, shape)))
-        return
-    for image in in_four_dims([*views, target]):
-        run(KINDS[type(op)](ctx, op, image[:-1], image[-1]))
+register(KINDS)
 
 
 def spread(elements: int, lanes: int) -> list[tuple[int, Shape4]]:
@@ -247,7 +260,8 @@ def spread(elements: int, lanes: int) -> list[tuple[int, Shape4]]:
 
 def flat(view: View, start: int, shape: Shape4) -> View:
     """`prod(shape)` elements of a dense view from `start` on."""
-    return View.dense(view.region, view.address + start * view.element_bytes, shape)
+    address = view.address + start * view.element_bytes
+    return View.dense(view.region, address, shape, view.element_bytes)
 
 
 def in_four_dims(views: Sequence[View]) -> Iterator[list[View]]:

@@ -13,9 +13,12 @@ from cvi_tpu.codegen.planner import Part, Tile, TiledOp, run, tiles
 from cvi_tpu.codegen.tiling import Box, Range
 from cvi_tpu.isa.instructions import Arith, ArithOp, Pool, PoolOp, Tiu
 from cvi_tpu.isa.operands import Local
-from cvi_tpu.quantized.ops import Int8MaxPool2d
+from cvi_tpu.quantized import bf16
+from cvi_tpu.quantized.ops import Bf16MaxPool2d, Int8MaxPool2d
 
 LOWEST = -128
+
+PoolingOp = Int8MaxPool2d | Bf16MaxPool2d
 
 
 class TiledMaxPool(TiledOp):
@@ -23,7 +26,7 @@ class TiledMaxPool(TiledOp):
 
     orders = ("nchwk",)
 
-    def __init__(self, ctx: Context, op: Int8MaxPool2d) -> None:
+    def __init__(self, ctx: Context, op: PoolingOp) -> None:
         super().__init__(ctx, op)
         n, c, h, w = self.sources[0].shape
         self.sliding = Sliding(op.kernel, op.stride, op.pads)
@@ -50,7 +53,8 @@ class TiledMaxPool(TiledOp):
     def emit(
         self, tile: Tile, result: Local, operands: Sequence[Local], at: Mapping[str, int]
     ) -> list[Tiu]:
-        window = self.sliding.window(*reach(self.axes, tile.box), LOWEST)
+        lowest = bf16.LOWEST if self.element_bytes > 1 else LOWEST
+        window = self.sliding.window(*reach(self.axes, tile.box), lowest)
         source = operands[0]
         return [Pool(op=PoolOp.MAX, result=result, input=source, window=window, layer=self.layer)]
 
@@ -60,17 +64,17 @@ class TiledMaxPool(TiledOp):
         return 12 + rounds * (kh * kw * self.sliding.stride[1] + 2)
 
 
-@tiles(Int8MaxPool2d)
+@tiles(Int8MaxPool2d, Bf16MaxPool2d)
 def fusable_max_pool(op: Op, ctx: Context) -> TiledOp | None:
     """Max pooling."""
-    assert isinstance(op, Int8MaxPool2d)
+    assert isinstance(op, PoolingOp)
     return TiledMaxPool(ctx, op)
 
 
-@lowers(Int8MaxPool2d)
+@lowers(Int8MaxPool2d, Bf16MaxPool2d)
 def lower_max_pool(op: Op, ctx: Context) -> None:
     """Max pooling."""
-    assert isinstance(op, Int8MaxPool2d)
+    assert isinstance(op, PoolingOp)
     run(TiledMaxPool(ctx, op))
 
 

@@ -1,14 +1,15 @@
-"""Convolutions."""
+"""Convolutions in INT8 and BF16."""
 
 from __future__ import annotations
 
-from cvi.ir import Array, Graph, Op
+from cvi.ir import Array, DType, Graph, Op
 from cvi.ops import Conv2d, Permute, Slice
 from cvi.ops.windows import extent
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.ops import Pair
 from cvi_tpu.quantized.registry import quantizes, requires
 from cvi_tpu.quantized.rewriter import Chain, Rewriter
+from cvi_tpu.quantized.rules.bf16_filters import clamp_bf16, convolve_bf16
 from cvi_tpu.quantized.rules.filters import Window, convolve, least_stride
 
 
@@ -25,22 +26,38 @@ def conv2d(op: Conv2d, to: Rewriter) -> None:
     """One Int8Conv2d; patches (stride as large as the kernel) beyond the stride's range
     are first laid out as channels."""
     x = to.int8(op.inputs[0])
-    weight, bias = constants_of(op, to)
     chain = Chain(to, op, x)
+    window, weight, bias = _filter(op, chain)
+    convolve(chain, x, window, weight, bias, relu=op.relu)
+    chain.clamp(op.relu_max, to.scale(op.name))
+    chain.close()
+
+
+@quantizes(Conv2d, precision=DType.BF16)
+def conv2d_bf16(op: Conv2d, to: Rewriter) -> None:
+    """One Bf16Conv2d, patches as in INT8."""
+    chain = Chain(to, op, to.bf16(op.inputs[0]))
+    window, weight, bias = _filter(op, chain)
+    convolve_bf16(chain, window, weight, bias, relu=op.relu)
+    clamp_bf16(chain, op.relu_max)
+    chain.close()
+
+
+def _filter(op: Conv2d, chain: Chain) -> tuple[Window, Array, Array | None]:
+    """How the filter moves over the chain's tensor, the filter and the bias."""
+    weight, bias = constants_of(op, chain.to)
     window = Window(
-        stride=_stride(op, to.source),
+        stride=_stride(op, chain.to.source),
         pads=op.pads,
         dilation=op.dilation,
         group=op.group,
         pad_value=op.pad_value,
     )
-    if max(window.stride) > to.spec.max_stride:
+    if max(window.stride) > chain.to.spec.max_stride:
         patches_to_channels(chain, op.stride)
         weight = weight.reshape(weight.shape[0], -1, 1, 1)
         window = Window(group=op.group)
-    convolve(chain, x, window, weight, bias, relu=op.relu)
-    chain.clamp(op.relu_max, to.scale(op.name))
-    chain.close()
+    return window, weight, bias
 
 
 def patches_to_channels(chain: Chain, size: Pair) -> None:
@@ -67,6 +84,7 @@ def _stride(op: Conv2d, graph: Graph) -> Pair:
     return least_stride(op.stride, (room[0], room[1]))
 
 
+@requires(Conv2d, precision=DType.BF16)
 @requires(Conv2d)
 def strides_in_range(op: Conv2d, graph: Graph, spec: ChipSpec) -> bool:
     """the stride exceeds what the chip can do (15, on the CV182x family 31)
@@ -79,6 +97,7 @@ def strides_in_range(op: Conv2d, graph: Graph, spec: ChipSpec) -> bool:
     return kernel == op.stride and not any(op.pads) and op.dilation == (1, 1)
 
 
+@requires(Conv2d, precision=DType.BF16)
 @requires(Conv2d)
 def filter_is_constant(op: Conv2d, graph: Graph, spec: ChipSpec) -> bool:
     """the weight or bias is computed by the network
