@@ -89,7 +89,7 @@ class FakeScheme:
         self.spoil = False
         self.types: tuple[str, str] = ("", "")
 
-    def problems(self, graph: Graph, chip: Any) -> list[str]:
+    def problems(self, graph: Graph, chip: Any, plan: Any = None) -> list[str]:
         return self.refused
 
     def quantize(

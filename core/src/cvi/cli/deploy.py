@@ -26,9 +26,12 @@ def deploy(
     output: Annotated[
         str, typer.Option("-o", "--output", "--cvimodel", help="The cvimodel to write.")
     ],
-    calibration_table: Annotated[str, typer.Option(help="Thresholds of `cvi calibrate`.")],
     target: ChipOptions,
     checks: VerifyOptions,
+    calibration_table: Annotated[
+        str | None,
+        typer.Option(help="Thresholds of `cvi calibrate`; BF16 needs none."),
+    ] = None,
     least: Annotated[
         str,
         typer.Option(
@@ -52,7 +55,8 @@ def deploy(
             output,
             chip=target.chip,
             calibration_table=calibration_table,
-            quant=target.quant.lower(),
+            quant=target.scheme,
+            mix_precision_table=target.mix_precision_table,
             images=checks.images,
             inputs_type=target.inputs_type.lower(),
             outputs_type=target.outputs_type and target.outputs_type.lower(),

@@ -73,7 +73,8 @@ def convert(
     method: str = "kld",
     bins: int = 2048,
     calibration_table: PathLike | None = None,
-    inputs_type: str = "int8",
+    mix_precision_table: PathLike | None = None,
+    inputs_type: str = "auto",
     outputs_type: str | None = None,
     keep_tensors: bool = False,
     tolerance: Tolerance = FLOAT_TOLERANCE,
@@ -90,8 +91,10 @@ def convert(
     the calibration, unless a calibration_table is given. tolerance: least similarity of
     framework and float graph; quant_tolerance: of float and quantised graph; correctness:
     of quantised graph and program, None for equality. excepts: layers not compared.
-    inputs_type, outputs_type: what the program is fed with and gives, "int8" or "fp32"; None
-    gives fp32 outputs unless the chip cannot cast.
+    mix_precision_table: layers of another precision than the default of `quant`.
+    inputs_type, outputs_type: what the program is fed with and gives, "int8", "bf16" or
+    "fp32"; "auto" inputs are what the first layers compute with, None gives fp32 outputs
+    unless the chip cannot cast.
     work_dir: a folder in which the intermediate results are kept.
     """
     request = Request(
@@ -110,6 +113,7 @@ def convert(
         calibration_table=_path(calibration_table),
         chip=chip,
         quant=quant,
+        mix_table=_path(mix_precision_table),
         inputs_type=inputs_type,
         outputs_type=outputs_type,
         compile_options=CompileOptions(keep_tensors=keep_tensors),
@@ -202,10 +206,11 @@ def deploy(
     output: PathLike,
     *,
     chip: str,
-    calibration_table: PathLike,
+    calibration_table: PathLike | None = None,
     quant: str = "int8",
     images: Sequence[PathLike] = (),
-    inputs_type: str = "int8",
+    mix_precision_table: PathLike | None = None,
+    inputs_type: str = "auto",
     outputs_type: str | None = None,
     keep_tensors: bool = False,
     tolerance: Tolerance = QUANTISED_TOLERANCE,
@@ -215,14 +220,18 @@ def deploy(
     work_dir: PathLike | None = None,
     progress: Progress | None = None,
 ) -> Conversion:
-    """From an fp32 IR file and its calibration table to a verified cvimodel."""
+    """From an fp32 IR file and its calibration table to a verified cvimodel.
+
+    BF16 needs no calibration table. The options are those of `convert`.
+    """
     request = Request(
         model=Path(graph),
         output=Path(output),
         images=_paths(images),
-        calibration_table=Path(calibration_table),
+        calibration_table=_path(calibration_table),
         chip=chip,
         quant=quant,
+        mix_table=_path(mix_precision_table),
         inputs_type=inputs_type,
         outputs_type=outputs_type,
         compile_options=CompileOptions(keep_tensors=keep_tensors),

@@ -12,6 +12,9 @@ from cvi.flow.job import Request
 from cvi.hookspecs import Chip, LimitsTypes
 from cvi.ir import storage
 
+IO_TYPES = ("int8", "bf16", "fp32")
+"""Element types of inputs and outputs of programs."""
+
 
 def check_request(request: Request, *, suffix: str, compiles: bool, calibrates: bool) -> None:
     """Cross-check all options. CviError for the first that cannot lead to a result.
@@ -29,9 +32,12 @@ def check_request(request: Request, *, suffix: str, compiles: bool, calibrates: 
         _check_file("--calibration-table", request.calibration_table)
     if compiles:
         _check_chip(request)
-    if (compiles or calibrates) and not request.calibration_table and not request.data:
+    if request.mix_table:
+        _check_file("--mix-precision-table", request.mix_table)
+    needed = calibrates or (compiles and request.needs_thresholds)
+    if needed and not request.calibration_table and not request.data:
         raise _no_thresholds(compiles)
-    if not request.calibration_table and (compiles or calibrates):
+    if needed and not request.calibration_table:
         _check_calibration(request)
     _check_images(request)
     if request.verify and not request.images and not request.data:
@@ -96,7 +102,7 @@ def _check_work_dir(folder: Path | None) -> None:
 
 def io_types(chip: Chip) -> tuple[str, ...]:
     """Element types that programs for the chip take and give."""
-    return chip.io_types if isinstance(chip, LimitsTypes) else ("int8", "fp32")
+    return chip.io_types if isinstance(chip, LimitsTypes) else IO_TYPES
 
 
 def outputs_type(chip: Chip, asked: str | None) -> str:
@@ -117,9 +123,12 @@ def _check_chip(request: Request) -> None:
         ("--inputs-type", request.inputs_type),
         ("--outputs-type", request.outputs_type),
     ):
-        if value not in (None, "int8", "fp32"):
-            raise InputError(f"unknown type {value!r}", where=option, fix="one of: int8, fp32")
-        if value is not None and value not in io_types(chip):
+        if value in (None, "auto"):
+            continue
+        if value not in IO_TYPES:
+            known = ", ".join(IO_TYPES)
+            raise InputError(f"unknown type {value!r}", where=option, fix=f"one of: {known}")
+        if value not in io_types(chip):
             raise InputError(
                 f"programs for {chip.name} cannot have {value} there: nothing on the chip casts it",
                 where=option,

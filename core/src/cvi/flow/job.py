@@ -12,6 +12,7 @@ from cvi.flow.images import ImageOptions
 from cvi.flow.progress import Progress, Silent
 from cvi.hookspecs import CompileOptions
 from cvi.ir import Array, Graph
+from cvi.precision import Precision, PrecisionPlan
 from cvi.preprocess.dataset import Files
 
 FLOAT_TOLERANCE = Tolerance(0.99, 0.99, 0.98)
@@ -25,6 +26,7 @@ class Request:
     model: a framework's model file or an fp32 IR file.
     images: the test input of every comparison; the first of the data set when empty.
     data: the samples of the calibration, each the files of one inference.
+    mix_table: layers of another precision than the default of `quant`.
     correctness: None asks for equality of machine and quantised graph.
     """
 
@@ -43,7 +45,8 @@ class Request:
     calibration_table: Path | None = None
     chip: str = ""
     quant: str = "int8"
-    inputs_type: str = "int8"
+    mix_table: Path | None = None
+    inputs_type: str = "auto"
     outputs_type: str | None = None
     compile_options: CompileOptions = field(default_factory=CompileOptions)
     tolerance: Tolerance = FLOAT_TOLERANCE
@@ -52,6 +55,11 @@ class Request:
     excepts: tuple[str, ...] = ()
     verify: bool = True
     work_dir: Path | None = None
+
+    @property
+    def needs_thresholds(self) -> bool:
+        """Whether layers may be computed in INT8: BF16 alone needs no calibration."""
+        return self.quant != "bf16" or self.mix_table is not None
 
 
 @dataclass
@@ -71,6 +79,14 @@ class Job:
     quantised_values: dict[str, Array] = field(default_factory=dict)
     program: bytes = b""
     comparisons: dict[str, Comparison] = field(default_factory=dict)
+
+    @property
+    def plan(self) -> PrecisionPlan:
+        """The precision of every layer. InputError when the mix table is not of this network."""
+        default = Precision.BF16 if self.request.quant == "bf16" else Precision.INT8
+        if self.request.mix_table is None:
+            return PrecisionPlan(default)
+        return PrecisionPlan.read(self.request.mix_table, self.graph, default)
 
     @property
     def name(self) -> str:

@@ -42,25 +42,39 @@ _RULES: dict[DType, dict[type[Op], Rule]] = {}
 _CONSTRAINTS: dict[DType, dict[type[Op], list[Constraint]]] = {}
 
 
-def quantizes(*kinds: type[Op], precision: DType = DType.INT8) -> Callable[[RuleT], RuleT]:
+Precisions = DType | tuple[DType, ...]
+
+TPU = (DType.INT8, DType.BF16)
+"""The precisions of the TPU, for rules that hold in both."""
+
+
+def _each(precision: Precisions) -> tuple[DType, ...]:
+    return (precision,) if isinstance(precision, DType) else precision
+
+
+def quantizes(*kinds: type[Op], precision: Precisions = DType.INT8) -> Callable[[RuleT], RuleT]:
     """Register the rule of these float ops and of their subclasses without a rule."""
 
     def register(rule: RuleT) -> RuleT:
-        _RULES.setdefault(precision, {}).update(dict.fromkeys(kinds, rule))
+        for one in _each(precision):
+            _RULES.setdefault(one, {}).update(dict.fromkeys(kinds, rule))
         return rule
 
     return register
 
 
-def requires(*kinds: type[Op], precision: DType = DType.INT8) -> Callable[[ConditionT], ConditionT]:
+def requires(
+    *kinds: type[Op], precision: Precisions = DType.INT8
+) -> Callable[[ConditionT], ConditionT]:
     """Register a condition; its docstring is the reason, an empty line, and the advice."""
 
     def register(condition: ConditionT) -> ConditionT:
         reason, _, advice = (inspect.getdoc(condition) or "").partition("\n\n")
         constraint = Constraint(condition, " ".join(reason.split()), " ".join(advice.split()))
-        known = _CONSTRAINTS.setdefault(precision, {})
-        for kind in kinds:
-            known.setdefault(kind, []).append(constraint)
+        for one in _each(precision):
+            known = _CONSTRAINTS.setdefault(one, {})
+            for kind in kinds:
+                known.setdefault(kind, []).append(constraint)
         return condition
 
     return register

@@ -33,13 +33,14 @@ class Rewriter:
 
     A value of the float graph has one or more forms: int8, BF16, fp32. The first is the one
     in which it is computed; casts are added when a form is asked for that is not there
-    yet, and shared by all who ask.
+    yet, and shared by all who ask. precision: of the layer that is being quantised.
     """
 
     def __init__(self, source: Graph, thresholds: Thresholds | None, spec: ChipSpec) -> None:
         self.source = source
         self.spec = spec
         self.graph = Graph(source.name)
+        self.precision = DType.INT8
         self._thresholds = thresholds
         self._forms: dict[str, dict[DType, Operand]] = {}
 
@@ -88,6 +89,10 @@ class Rewriter:
             known = self.constant(name) is not None
             forms[dtype] = self._stored(name, dtype) if known else cast(self, name, forms, dtype)
         return forms[dtype]
+
+    def operand(self, name: str) -> Operand:
+        """A value in the precision of the layer that is being quantised."""
+        return self.form(name, self.precision)
 
     def int8(self, name: str) -> Operand:
         """The int8 form of a value; a constant gets a scale of its own."""

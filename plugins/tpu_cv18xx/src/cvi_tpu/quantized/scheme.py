@@ -68,6 +68,7 @@ class TpuScheme:
             if isinstance(op, Input):
                 to.define_input(op, _input_type(op, graph, choices, inputs_type))
                 continue
+            to.precision = choices[op.name].precision
             choices.rule(op)(op, to)
         dtype = _TYPES[outputs_type]
         to.graph.outputs = tuple(to.form(name, dtype).name for name in graph.outputs)

@@ -5,6 +5,7 @@ def load() -> None:
     """Import every module of rules, which registers them."""
     from cvi_tpu.quantized.rules import (  # noqa: F401
         activation,
+        bf16_eltwise,
         conv,
         dense,
         eltwise,

@@ -8,12 +8,12 @@ from math import ceil
 import numpy as np
 
 from cvi.errors import ModelError
-from cvi.ir import Array
+from cvi.ir import Array, DType
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.bf16 import encode
 from cvi_tpu.quantized.ops import Bf16Conv2d, Bf16MinConstant
-from cvi_tpu.quantized.rewriter import Chain
-from cvi_tpu.quantized.rules.filters import Window, place
+from cvi_tpu.quantized.rewriter import Chain, Operand
+from cvi_tpu.quantized.rules.filters import Window, convolve, place
 
 _ELEMENT = 2
 _SHARE = 4  # weights and input of a pass take at most a quarter each of a lane
@@ -70,8 +70,25 @@ def step_of(channels: int, taps: int, pixels: int, spec: ChipSpec) -> int:
     return min(ceil(even / spec.lanes) * spec.lanes, max(most, 1))
 
 
+def filtered(
+    chain: Chain, x: Operand, window: Window, weight: Array, bias: Array | None,
+    *, relu: bool, relu_max: float | None = None,
+) -> None:  # fmt: skip
+    """Append the convolution of x with the real weight[oc, ic/group, kh, kw] and bias[oc] and
+    a clamp, in the precision of x.
+
+    `chain` is at a tensor [n, ic, h, w] with the scale of x.
+    """
+    if x.dtype is DType.BF16:
+        convolve_bf16(chain, window, weight, bias, relu=relu)
+        clamp_bf16(chain, relu_max)
+        return
+    convolve(chain, x, window, weight, bias, relu=relu)
+    chain.clamp(relu_max, chain.to.scale(chain.layer.name))
+
+
 def convolve_bf16(
-    chain: Chain, window: Window, weight: Array, bias: Array | None, *, relu: bool
+    chain: Chain, window: Window, weight: Array, bias: Array | None, *, relu: bool = False
 ) -> None:
     """Append the convolution of the chain's tensor [n, ic, h, w] with the real
     weight[oc, ic/group, kh, kw] and bias[oc]."""

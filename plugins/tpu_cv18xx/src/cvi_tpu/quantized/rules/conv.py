@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from cvi.ir import Array, DType, Graph, Op
+from cvi.ir import Array, Graph, Op
 from cvi.ops import Conv2d, Permute, Slice
 from cvi.ops.windows import extent
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.ops import Pair
-from cvi_tpu.quantized.registry import quantizes, requires
+from cvi_tpu.quantized.registry import TPU, quantizes, requires
 from cvi_tpu.quantized.rewriter import Chain, Rewriter
-from cvi_tpu.quantized.rules.bf16_filters import clamp_bf16, convolve_bf16
-from cvi_tpu.quantized.rules.filters import Window, convolve, least_stride
+from cvi_tpu.quantized.rules.bf16_filters import filtered
+from cvi_tpu.quantized.rules.filters import Window, least_stride
 
 
 def constants_of(op: Op, to: Rewriter) -> tuple[Array, Array | None]:
@@ -21,25 +21,14 @@ def constants_of(op: Op, to: Rewriter) -> tuple[Array, Array | None]:
     return weight, bias
 
 
-@quantizes(Conv2d)
+@quantizes(Conv2d, precision=TPU)
 def conv2d(op: Conv2d, to: Rewriter) -> None:
-    """One Int8Conv2d; patches (stride as large as the kernel) beyond the stride's range
+    """One convolution; patches (stride as large as the kernel) beyond the stride's range
     are first laid out as channels."""
-    x = to.int8(op.inputs[0])
+    x = to.operand(op.inputs[0])
     chain = Chain(to, op, x)
     window, weight, bias = _filter(op, chain)
-    convolve(chain, x, window, weight, bias, relu=op.relu)
-    chain.clamp(op.relu_max, to.scale(op.name))
-    chain.close()
-
-
-@quantizes(Conv2d, precision=DType.BF16)
-def conv2d_bf16(op: Conv2d, to: Rewriter) -> None:
-    """One Bf16Conv2d, patches as in INT8."""
-    chain = Chain(to, op, to.bf16(op.inputs[0]))
-    window, weight, bias = _filter(op, chain)
-    convolve_bf16(chain, window, weight, bias, relu=op.relu)
-    clamp_bf16(chain, op.relu_max)
+    filtered(chain, x, window, weight, bias, relu=op.relu, relu_max=op.relu_max)
     chain.close()
 
 
@@ -84,8 +73,7 @@ def _stride(op: Conv2d, graph: Graph) -> Pair:
     return least_stride(op.stride, (room[0], room[1]))
 
 
-@requires(Conv2d, precision=DType.BF16)
-@requires(Conv2d)
+@requires(Conv2d, precision=TPU)
 def strides_in_range(op: Conv2d, graph: Graph, spec: ChipSpec) -> bool:
     """the stride exceeds what the chip can do (15, on the CV182x family 31)
 
@@ -97,8 +85,7 @@ def strides_in_range(op: Conv2d, graph: Graph, spec: ChipSpec) -> bool:
     return kernel == op.stride and not any(op.pads) and op.dilation == (1, 1)
 
 
-@requires(Conv2d, precision=DType.BF16)
-@requires(Conv2d)
+@requires(Conv2d, precision=TPU)
 def filter_is_constant(op: Conv2d, graph: Graph, spec: ChipSpec) -> bool:
     """the weight or bias is computed by the network
 
