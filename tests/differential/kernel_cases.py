@@ -20,16 +20,18 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Case:
-    """One op on random data. constants become the operands after the inputs."""
+    """One op on random data of an element type. constants become the operands after the
+    inputs."""
 
     kind: type[Op]
     shapes: tuple[Shape, ...]
     attributes: Mapping[str, Any]
-    constants: Mapping[str, Array] = field(default_factory=dict)
+    constants: Mapping[str, Array | None] = field(default_factory=dict)
     seed: int = 0
+    dtype: DType = DType.INT8
 
     def __str__(self) -> str:
-        consts = {k: v.shape for k, v in self.constants.items()}
+        consts = {k: v.shape for k, v in self.constants.items() if v is not None}
         return f"{self.kind.__name__} {self.shapes} {dict(self.attributes)} {consts}"
 
 
@@ -40,15 +42,34 @@ def case_graph(cases: list[Case], *, name: str = "cases") -> tuple[Graph, dict[s
         rng = np.random.default_rng(case.seed)
         names = []
         for j, shape in enumerate(case.shapes):
-            entry = graph.add(Input(name=f"x{i}_{j}", type=TensorType(shape, DType.INT8, 1.0)))
-            feeds[entry.name] = rng.integers(-128, 128, shape).astype(np.int8)
+            scale = 1.0 if case.dtype is DType.INT8 else None
+            kind = TensorType(shape, case.dtype, scale)
+            entry = graph.add(Input(name=f"x{i}_{j}", type=kind))
+            feeds[entry.name] = random_array(rng, shape, case.dtype)
             names.append(entry.name)
         for key, array in case.constants.items():
-            names.append(graph.constant(f"c{i}_{key}", array))
-        scale = {"out_scale": 1.0} if issubclass(case.kind, q.Int8Op) else {}
-        graph.add(case.kind(name=f"y{i}", inputs=tuple(names), **scale, **case.attributes))
+            names.append("" if array is None else graph.constant(f"c{i}_{key}", array))
+        known = {"out_scale": 1.0} if issubclass(case.kind, q.Int8Op) else {}
+        graph.add(case.kind(name=f"y{i}", inputs=tuple(names), **known, **case.attributes))
     graph.outputs = tuple(f"y{i}" for i in range(len(cases)))
     return graph, feeds
+
+
+def random_array(rng: np.random.Generator, shape: Shape, dtype: DType) -> Array:
+    """All bytes of int8; floats of many magnitudes, zeros among them, but for one case in
+    eight that has all patterns there are, denormals and infinities too."""
+    if dtype is DType.INT8:
+        return rng.integers(-128, 128, shape).astype(np.int8)
+    if rng.integers(8) == 0:
+        bits = rng.integers(0, 2**32, shape, dtype=np.uint32)
+    else:
+        spread = rng.integers(0, 12)
+        values = rng.standard_normal(shape) * 2.0 ** rng.integers(-spread, spread + 1, shape)
+        values[rng.random(shape) < 0.1] = 0
+        bits = np.asarray(values, np.float32).view(np.uint32)
+    if dtype is DType.BF16:
+        return np.asarray(bits >> 16).astype(np.uint16)
+    return np.asarray(bits).view(np.float32)
 
 
 seeds = st.integers(0, 2**32 - 1)
