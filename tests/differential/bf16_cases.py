@@ -67,6 +67,7 @@ def convs(draw: DrawFn) -> Case:
         filters(draw, rng, (oc, ic // group, kh, kw)),
         seed,
         DType.BF16,
+        sums=True,
     )
 
 
@@ -95,7 +96,7 @@ def depthwise(draw: DrawFn) -> Case:
         "relu": draw(st.booleans()),
     }  # fmt: skip
     constants = filters(draw, rng, (c, 1, *k))
-    return Case(q.Bf16Conv2d, ((1, c, h, w),), attributes, constants, seed, DType.BF16)
+    return Case(q.Bf16Conv2d, ((1, c, h, w),), attributes, constants, seed, DType.BF16, True)
 
 
 @st.composite
@@ -112,7 +113,7 @@ def deconvs(draw: DrawFn) -> Case:
     }
     ic, oc = draw(st.integers(1, 15)), draw(channels())
     constants = filters(draw, rng, (oc, ic, *k))
-    return Case(q.Bf16Conv2d, ((1, ic, h, w),), attributes, constants, seed, DType.BF16)
+    return Case(q.Bf16Conv2d, ((1, ic, h, w),), attributes, constants, seed, DType.BF16, True)
 
 
 @st.composite
@@ -142,7 +143,9 @@ def avg_pools(draw: DrawFn) -> Case:
         "factors": tuple((n, 1 / n) for n in range(1, kernel[0] * kernel[1] + 1)),
     }  # fmt: skip
     shape = (1, draw(channels()), h, w)
-    return Case(q.Bf16AvgPool2d, (shape,), attributes, seed=draw(seeds), dtype=DType.BF16)
+    return Case(
+        q.Bf16AvgPool2d, (shape,), attributes, seed=draw(seeds), dtype=DType.BF16, sums=True
+    )
 
 
 @st.composite
@@ -191,6 +194,22 @@ def casts(draw: DrawFn) -> Case:
     return Case(kind, draw(shapes(1)), scale, seed=draw(seeds), dtype=dtype)
 
 
+@st.composite
+def tables(draw: DrawFn) -> Case:
+    """Any tables, and those of functions."""
+    seed = draw(seeds)
+    rng = np.random.default_rng(seed)
+    upper, lower = patterns(rng, 256), patterns(rng, 256)
+    if draw(st.booleans()):
+        kind, attributes = q.Bf16Split, {"added": draw(st.booleans())}
+    else:
+        scale, offset = draw(st.sampled_from([(8.0, 192.0), (16.0, 192.0), (8.0, 256.0)]))
+        kind, attributes = q.Bf16Interpolate, {"gated": draw(st.booleans())}
+        attributes |= {"scale": scale, "offset": offset}
+    constants = {"first": upper, "second": lower}
+    return Case(kind, draw(shapes(1)), attributes, constants, seed, DType.BF16)
+
+
 BF16_KERNELS: dict[str, SearchStrategy[Case]] = {
     "conv": convs(),
     "depthwise": depthwise(),
@@ -200,4 +219,5 @@ BF16_KERNELS: dict[str, SearchStrategy[Case]] = {
     "binary": binaries(),
     "number": with_numbers(),
     "cast": casts(),
+    "table": tables(),
 }

@@ -21,7 +21,7 @@ Shape = tuple[int, ...]
 @dataclass(frozen=True)
 class Case:
     """One op on random data of an element type. constants become the operands after the
-    inputs."""
+    inputs. sums: the numbers are such that no long sum of products overflows."""
 
     kind: type[Op]
     shapes: tuple[Shape, ...]
@@ -29,6 +29,7 @@ class Case:
     constants: Mapping[str, Array | None] = field(default_factory=dict)
     seed: int = 0
     dtype: DType = DType.INT8
+    sums: bool = False
 
     def __str__(self) -> str:
         consts = {k: v.shape for k, v in self.constants.items() if v is not None}
@@ -45,7 +46,7 @@ def case_graph(cases: list[Case], *, name: str = "cases") -> tuple[Graph, dict[s
             scale = 1.0 if case.dtype is DType.INT8 else None
             kind = TensorType(shape, case.dtype, scale)
             entry = graph.add(Input(name=f"x{i}_{j}", type=kind))
-            feeds[entry.name] = random_array(rng, shape, case.dtype)
+            feeds[entry.name] = random_array(rng, shape, case.dtype, sums=case.sums)
             names.append(entry.name)
         for key, array in case.constants.items():
             names.append("" if array is None else graph.constant(f"c{i}_{key}", array))
@@ -55,13 +56,17 @@ def case_graph(cases: list[Case], *, name: str = "cases") -> tuple[Graph, dict[s
     return graph, feeds
 
 
-def random_array(rng: np.random.Generator, shape: Shape, dtype: DType) -> Array:
+def random_array(
+    rng: np.random.Generator, shape: Shape, dtype: DType, *, sums: bool = False
+) -> Array:
     """All bytes of int8; floats of many magnitudes, zeros among them, but for one case in
     eight that has all patterns there are, denormals and infinities too."""
     if dtype is DType.INT8:
         return rng.integers(-128, 128, shape).astype(np.int8)
     if rng.integers(8) == 0:
         bits = rng.integers(0, 2**32, shape, dtype=np.uint32)
+        if sums:
+            bits &= np.uint32(0xDFFFFFFF)  # below 2^64
     else:
         spread = rng.integers(0, 12)
         values = rng.standard_normal(shape) * 2.0 ** rng.integers(-spread, spread + 1, shape)

@@ -74,6 +74,12 @@ def flushed(values: Any) -> Any:
     return np.where(np.abs(values) < _TINY, values.dtype.type(0), values)
 
 
+def in_range(values: Float64) -> Float64:
+    """fp64 numbers as fp32 has them at both ends of its range: zeros and infinities."""
+    bounded: Float64 = np.where(np.abs(values) >= _OVERFLOW, np.copysign(np.inf, values), values)
+    return np.asarray(flushed(bounded))
+
+
 def multiply(a: Array, b: Array) -> Float32:
     """Products of BF16 numbers, exact in fp32."""
     with np.errstate(all="ignore"):
@@ -95,8 +101,9 @@ def subtract(a: Array, b: Array) -> Float32:
 
 
 def relu(values: Float32) -> Float32:
-    """Numbers above zero, zero instead of the others and of NaN."""
-    return np.where(values > 0, values, np.float32(0))
+    """Zero instead of negative numbers. What has overflowed stays so, whatever its sign
+    (measured)."""
+    return np.where((values > 0) | ~np.isfinite(values), values, np.float32(0))
 
 
 def toward_zero(a: Float64, b: Float64) -> Float64:
@@ -112,10 +119,7 @@ def toward_zero(a: Float64, b: Float64) -> Float64:
     away = (error != 0) & (np.signbit(error) != np.signbit(total))
     bits = np.asarray(total).view(np.int64)
     bits = np.where(np.isfinite(total), (bits - away) & _KEPT, bits)
-    kept = bits.view(np.float64)
-    large = np.where(np.abs(kept) >= _OVERFLOW, np.copysign(np.inf, kept), kept)
-    result: Float64 = flushed(large)
-    return result
+    return in_range(bits.view(np.float64))
 
 
 def cut(total: Float64) -> None:

@@ -23,6 +23,7 @@ _UNITS = 2.0**52
 """fp64 holds a sum exactly while it is below this many units, of which both addends are
 whole multiples."""
 _SMALLEST, _LARGEST = 2.0**-126, 2.0**126
+_MAX_FP32 = float(np.finfo(np.float32).max)
 _PATIENCE = 8  # steps between two looks at the accumulators
 
 
@@ -41,7 +42,7 @@ class Extremes:
         return cls(low.astype(np.float64), high.astype(np.float64))
 
     def __mul__(self, other: Extremes) -> Extremes:
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             low, high = self.low * other.low, self.high * other.high
         return Extremes(low, np.nan_to_num(high, nan=np.inf))
 
@@ -77,16 +78,22 @@ class _Bounds:
         self._age = 0
 
 
-def accumulate(total: Float64, factors: Array, values: Array, extremes: Extremes) -> None:
+def accumulate(
+    total: Float64, factors: Array, values: Array, extremes: Extremes, step: int = 0
+) -> None:
     """total += factors[k] * values[k] for every k in turn, each sum rounded toward zero.
 
     factors[k] and values[k] broadcast to total, which begins at zero. extremes: of the
-    products, one for every k; a product of two BF16 numbers has 16 bits.
+    products, one for every k; a product of two BF16 numbers has 16 bits. step: products
+    after which the sums are stored and read again, which makes the largest number of those
+    that have overflowed.
     """
     product = np.empty_like(total)
     bounds = _Bounds(total)
     ranges = zip((extremes.low * 2.0**-15).tolist(), extremes.high.tolist(), strict=True)
     for k, (unit, high) in enumerate(ranges):
+        if step and k % step == 0:
+            total[~np.isfinite(total)] = _MAX_FP32
         if high == 0:
             continue
         np.multiply(factors[k], values[k], out=product)
@@ -94,7 +101,7 @@ def accumulate(total: Float64, factors: Array, values: Array, extremes: Extremes
             np.add(total, product, out=total)
             bf16.cut(total)
         else:
-            total[...] = bf16.toward_zero(total, bf16.flushed(product))
+            total[...] = bf16.toward_zero(total, bf16.in_range(product))
 
 
 def convolution(
@@ -110,32 +117,49 @@ def convolution(
     view = windows(x, (kh, kw), stride, dilation)
     n, _, _, _, oh, ow = view.shape
     out = np.empty((n, oc, oh, ow), np.float32)
+    with np.errstate(all="ignore"):  # infinities and NaN
+        _convolve(view, weight, out, group, step or icg)
+    return out
+
+
+def _convolve(view: Array, weight: Array, out: Array, group: int, step: int) -> None:
+    """The convolution of windows [n,ic,kh,kw,oh,ow]."""
+    n, oc, _, _ = out.shape
+    _, icg, kh, kw = weight.shape
     if icg == 1 and group == oc:
         _depthwise(view, weight, out)
-        return out
-    order = _order(icg, (kh, kw), step or icg)
+        return
+    order = _Order.of(icg, (kh, kw), step)
     for image in range(n):
         for g in range(group):
             channels = slice(g * icg, (g + 1) * icg)
             results = slice(g * (oc // group), (g + 1) * (oc // group))
             _plane(view[image, channels], weight[results], out[image, results], order)
-    return out
 
 
-def _order(channels: int, kernel: Pair, step: int) -> tuple[Array, Array, Array]:
-    """Channel, row and column of every product in turn."""
-    parts = []
-    for first in range(0, channels, step):
-        count = min(step, channels - first)
-        rows, columns, inner = np.indices((*kernel, count)).reshape(3, -1)
-        parts.append((inner + first, rows, columns))
-    i, ky, kx = (np.concatenate(axis) for axis in zip(*parts, strict=True))
-    return i, ky, kx
+@dataclass(frozen=True)
+class _Order:
+    """Channel, row and column of every product in turn; how many products a pass has."""
+
+    channel: Array
+    row: Array
+    column: Array
+    step: int
+
+    @classmethod
+    def of(cls, channels: int, kernel: Pair, step: int) -> _Order:
+        parts = []
+        for first in range(0, channels, step):
+            count = min(step, channels - first)
+            rows, columns, inner = np.indices((*kernel, count)).reshape(3, -1)
+            parts.append((inner + first, rows, columns))
+        i, ky, kx = (np.concatenate(axis) for axis in zip(*parts, strict=True))
+        return cls(i, ky, kx, step * kernel[0] * kernel[1])
 
 
-def _plane(view: Array, weight: Array, out: Array, order: tuple[Array, Array, Array]) -> None:
+def _plane(view: Array, weight: Array, out: Array, order: _Order) -> None:
     """One image and group: view [ic,kh,kw,oh,ow], weight [oc,ic,kh,kw], out [oc,oh,ow]."""
-    i, ky, kx = order
+    i, ky, kx = order.channel, order.row, order.column
     _, oh, ow = out.shape
     for top, bottom, left, right in _areas(oh, ow):
         tap = np.ascontiguousarray(view[i, ky, kx, top:bottom, left:right], np.float64)
@@ -145,7 +169,8 @@ def _plane(view: Array, weight: Array, out: Array, order: tuple[Array, Array, Ar
         for first in range(0, len(out), count):
             factors = weight[first : first + count, i, ky, kx].T.astype(np.float64)
             total = np.zeros((factors.shape[1], area.shape[2]))
-            accumulate(total, factors[:, :, None], area, seen * Extremes.of(factors, (1,)))
+            products = seen * Extremes.of(factors, (1,))
+            accumulate(total, factors[:, :, None], area, products, order.step)
             result = total.reshape(-1, bottom - top, right - left)
             out[first : first + count, top:bottom, left:right] = result
 
