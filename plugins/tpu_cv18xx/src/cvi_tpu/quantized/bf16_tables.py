@@ -38,11 +38,14 @@ def lines(
     """The best lines for a function on [-reach, reach], or [-reach, 0] if below_zero.
 
     reach: a power of two. low, high: what the function tends to below and above the range;
-    None: it goes on as the line of the last cell does.
+    None: it goes on as the line of the last cell does. With below_zero it is exact at 0.
     """
     cells = np.arange(CELLS) - (CELLS - 1 if below_zero else _HALF_RANGE)
     scale = (CELLS - 1) / reach / (1 if below_zero else 2)
     base, slope = _chords(function, cells / scale, 0.5 / scale)
+    if below_zero:
+        end, before = function(np.array([0.0, -0.5 / scale]))
+        base[-1], slope[-1] = end, 2 * (end - before)
     for at, limit in ((0, low), (-1, high)):
         if limit is not None:
             base[at], slope[at] = limit, 0.0

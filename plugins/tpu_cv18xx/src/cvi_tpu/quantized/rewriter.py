@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cvi.ir import Array, DType, Graph, Input, Op, Shape
-from cvi.ops import Reshape
+from cvi.ops import Reshape, Slice
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.bf16 import encode
 from cvi_tpu.quantized.casts import cast
@@ -221,6 +221,16 @@ class Chain:
         """Append an op; its operands after the first are those already set."""
         self._flush()
         self._pending = suffix, op.with_(inputs=(self._x.name, *op.inputs[1:]))
+
+    def operand(self) -> Operand:
+        """The last result as a helper that other chains may start from."""
+        self._flush()
+        return self._x
+
+    def cut(self, suffix: str, sizes: Shape) -> None:
+        """Append a Slice of the first elements of every axis."""
+        zeros, ones = (0,) * len(sizes), (1,) * len(sizes)
+        self.then(suffix, Slice(name="", inputs=("",), starts=zeros, sizes=sizes, steps=ones))
 
     def _flush(self) -> None:
         if self._pending is not None:

@@ -6,6 +6,8 @@ def load() -> None:
     from cvi_tpu.quantized.rules import (  # noqa: F401
         activation,
         bf16_eltwise,
+        bf16_functions,
+        bf16_rows,
         conv,
         dense,
         eltwise,

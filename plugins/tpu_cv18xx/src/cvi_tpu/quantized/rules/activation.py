@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from cvi.ir import Array, DType
+from cvi.ir import Array
 from cvi.ops import Clip, Log, PRelu, Relu, Unary
-from cvi_tpu.quantized.ops import Bf16MaxConstant, Int8Add, Int8Clip, Int8Lut
+from cvi_tpu.quantized.ops import Int8Add, Int8Clip, Int8Lut
 from cvi_tpu.quantized.ops.unary import BYTES
 from cvi_tpu.quantized.registry import quantizes, requires
 from cvi_tpu.quantized.requantise import to_int8
 from cvi_tpu.quantized.rewriter import Chain, Rewriter, requant
-from cvi_tpu.quantized.rules.bf16_filters import clamp_bf16
 from cvi_tpu.quantized.rules.conv import constants_of, filter_is_constant
 from cvi_tpu.quantized.rules.dense import as_image
 from cvi_tpu.quantized.rules.filters import Window, convolve
@@ -31,15 +30,6 @@ def relu(op: Relu, to: Rewriter) -> None:
             minimum=0, maximum=top,
         )
     )  # fmt: skip
-
-
-@quantizes(Relu, precision=DType.BF16)
-def relu_bf16(op: Relu, to: Rewriter) -> None:
-    """The larger of x and 0, and at most the maximum."""
-    chain = Chain(to, op, to.bf16(op.inputs[0]))
-    chain.then("positive", Bf16MaxConstant(name="", inputs=("",), value=0.0))
-    clamp_bf16(chain, op.maximum)
-    chain.close()
 
 
 @quantizes(Clip)

@@ -6,6 +6,8 @@ import numpy as np
 
 from cvi.ir import Array, DType
 from cvi.ops import Add, Div, Eltwise, Max, Min, Mul, Sub
+from cvi_tpu.quantized.bf16 import encode
+from cvi_tpu.quantized.bf16_tables import power
 from cvi_tpu.quantized.ops import (
     Bf16Add,
     Bf16AddConstant,
@@ -17,10 +19,11 @@ from cvi_tpu.quantized.ops import (
     Bf16MinConstant,
     Bf16Mul,
     Bf16MulConstant,
+    Bf16Split,
     Bf16Sub,
 )
 from cvi_tpu.quantized.registry import quantizes
-from cvi_tpu.quantized.rewriter import Chain, Rewriter
+from cvi_tpu.quantized.rewriter import Chain, Operand, Rewriter
 from cvi_tpu.quantized.rules.bf16_filters import clamp_bf16
 
 _TENSORS: dict[type[Eltwise], type[Bf16Eltwise]] = {
@@ -81,12 +84,25 @@ def quotient(op: Div, to: Rewriter) -> None:
     rank = len(op.type.shape)
     chain = Chain(to, op, to.ranked(to.bf16(name), rank, op.name, "operand_0"))
     constant = to.constant(divisor)
-    assert constant is not None
-    inverse = (1 / constant.astype(np.float64)).astype(np.float32)
-    number = _number(inverse)
-    if number is not None:
+    if constant is not None and constant.size == 1:
+        number = 1 / float(constant.reshape(-1)[0])
         chain.then("quotient", Bf16MulConstant(name="", inputs=("",), value=number))
     else:
-        raise NotImplementedError
+        inverse = to.ranked(_reciprocal(op, to), rank, op.name, "operand_1")
+        chain.then("quotient", Bf16Mul(name="", inputs=("", inverse.name)))
     _clamped(chain, op)
     chain.close()
+
+
+def _reciprocal(op: Div, to: Rewriter) -> Operand:
+    """One by the divisor: a constant, or by tables."""
+    divisor = op.inputs[1]
+    constant = to.constant(divisor)
+    if constant is not None:
+        patterns = encode((1 / constant.astype(np.float64)).astype(np.float32))
+        stored = to.store(op.name, "reciprocal", patterns)
+        return Operand(stored, tuple(constant.shape), 1.0, DType.BF16)
+    parts = power(-1)
+    upper, lower = to.store(op.name, "upper", parts.upper), to.store(op.name, "lower", parts.lower)
+    inputs = (to.bf16(divisor).name, upper, lower)
+    return to.add(Bf16Split(name=to.fresh(op.name, "reciprocal"), inputs=inputs))

@@ -1,0 +1,144 @@
+"""What is computed along the rows of a tensor in BF16: sums, largest values, softmax.
+
+A row lies in one lane, whole or in pieces: the image is [1, rows, pieces, elements].
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from cvi.ir import DType, Graph, Op, Shape
+from cvi.ops import Pad, Permute, Reduce, Softmax
+from cvi_tpu.chip import ChipSpec
+from cvi_tpu.quantized.bf16_tables import lines, logarithm, power
+from cvi_tpu.quantized.ops import Bf16AvgPool2d, Bf16MaxPool2d, Bf16Mul, Bf16Sub
+from cvi_tpu.quantized.registry import quantizes, requires
+from cvi_tpu.quantized.rewriter import Chain, Operand, Rewriter
+from cvi_tpu.quantized.rules.bf16_functions import interpolated, split
+from cvi_tpu.quantized.rules.pool import LARGEST_NUMBER, fits_in_lane
+
+
+class Rows:
+    """A tensor seen as rows along some axes, and the chain that computes on it."""
+
+    def __init__(self, op: Op, to: Rewriter, axes: tuple[int, ...], padding: float) -> None:
+        self.op, self.to = op, to
+        x = to.bf16(op.inputs[0])
+        self._shape = x.shape
+        kept = tuple(i for i in range(len(x.shape)) if i not in axes)
+        self._order = kept + axes
+        self.outer = math.prod(x.shape[i] for i in kept)
+        self.length = math.prod(x.shape[i] for i in axes)
+        self.pieces = math.ceil(self.length / to.spec.max_size)
+        self._width = math.ceil(self.length / self.pieces)
+        self.x = self._laid_out(x, padding)
+
+    def _laid_out(self, x: Operand, padding: float) -> Operand:
+        """The image [1, rows, pieces, elements]."""
+        chain = Chain(self.to, self.op, x)
+        if self._order != tuple(range(len(x.shape))):
+            chain.then("rows_last", Permute(name="", inputs=("",), order=self._order))
+        chain.reshape("rows", (1, self.outer, 1, self.length))
+        more = self.pieces * self._width - self.length
+        if more:
+            after = (0, 0, 0, more)
+            pad = Pad(name="", inputs=("",), before=(0,) * 4, after=after, value=padding)
+            chain.then("filled", pad)
+        chain.reshape("pieces", (1, self.outer, self.pieces, self._width))
+        return chain.operand()
+
+    def chain(self, x: Operand | None = None) -> Chain:
+        """A chain that starts at an operand, the rows unless said otherwise."""
+        return Chain(self.to, self.op, x or self.x)
+
+    def largest(self, chain: Chain) -> None:
+        """Append the largest value of each row."""
+        for i, kernel in enumerate(self._kernels()):
+            chain.then(f"largest_{i}", Bf16MaxPool2d(name="", inputs=("",), kernel=kernel))
+
+    def sum(self, chain: Chain, factor: float = 1.0) -> None:
+        """Append the sum of each row, whose elements are multiplied by a factor."""
+        for i, kernel in enumerate(self._kernels()):
+            factors = ((kernel[0] * kernel[1], 1.0 if i else factor),)
+            pool = Bf16AvgPool2d(name="", inputs=("",), kernel=kernel, factors=factors)
+            chain.then(f"sum_{i}", pool)
+
+    def _kernels(self) -> list[tuple[int, int]]:
+        """Windows over the elements of a piece, then over the pieces."""
+        across = [(self.pieces, 1)] if self.pieces > 1 else []
+        return [(1, self._width), *across]
+
+    def restore(self, chain: Chain) -> None:
+        """Append what brings rows back into the shape of the operand."""
+        permuted: Shape = tuple(self._shape[i] for i in self._order)
+        if self.pieces * self._width > self.length:
+            chain.reshape("joined", (1, self.outer, 1, self.pieces * self._width))
+            chain.cut("unfilled", (1, self.outer, 1, self.length))
+        chain.reshape("axes", permuted)
+        back = tuple(int(i) for i in np.argsort(self._order))
+        if back != tuple(range(len(back))):
+            chain.then("order", Permute(name="", inputs=("",), order=back))
+
+
+@quantizes(Softmax, precision=DType.BF16)
+def softmax(op: Softmax, to: Rewriter) -> None:
+    """exp(x - largest) by lines down to -16 and 0 below, times the reciprocal of its sum.
+
+    The logarithm is x - largest - ln of the sum.
+    """
+    rows = Rows(op, to, (op.axis,), -LARGEST_NUMBER)
+    largest = rows.chain()
+    rows.largest(largest)
+    below = rows.chain()
+    below.then("below", Bf16Sub(name="", inputs=("", largest.operand().name)))
+    distance = below.operand()
+    chain = rows.chain(distance)
+    interpolated(chain, "exp", lines(np.exp, 16, below_zero=True, low=0.0))
+    exponentials = chain.operand()
+    total = rows.chain(exponentials)
+    rows.sum(total)
+    if op.log:
+        split(total, "log", logarithm(), added=True)
+        result = rows.chain(distance)
+        result.then("result", Bf16Sub(name="", inputs=("", total.operand().name)))
+    else:
+        split(total, "reciprocal", power(-1))
+        result = rows.chain(exponentials)
+        result.then("result", Bf16Mul(name="", inputs=("", total.operand().name)))
+    rows.restore(result)
+    result.close()
+
+
+@quantizes(Reduce, precision=DType.BF16)
+def norm(op: Reduce, to: Rewriter) -> None:
+    """The root of the sum of squares."""
+    rows = Rows(op, to, op.axes, 0.0)
+    chain = rows.chain()
+    chain.then("square", Bf16Mul(name="", inputs=("", rows.x.name)))
+    rows.sum(chain)
+    split(chain, "root", power(0.5))
+    chain.reshape("shape", op.type.shape)
+    chain.close()
+
+
+@requires(Reduce, precision=DType.BF16)
+def is_norm(op: Reduce, graph: Graph, spec: ChipSpec) -> bool:
+    """this reduction has not become a pool or a convolution
+
+    reduce over at least one axis
+    """
+    return op.method == "l2" and bool(op.axes)
+
+
+@requires(Softmax, Reduce, precision=DType.BF16)
+def row_fits(op: Softmax | Reduce, graph: Graph, spec: ChipSpec) -> bool:
+    """a row has more pieces than fit into a lane
+
+    reduce in two steps
+    """
+    axes = (op.axis,) if isinstance(op, Softmax) else op.axes
+    shape = graph.type_of(op.inputs[0]).shape
+    pieces = math.ceil(math.prod(shape[i] for i in axes) / spec.max_size)
+    return fits_in_lane((pieces, 1), spec, DType.BF16)
