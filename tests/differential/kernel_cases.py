@@ -50,7 +50,7 @@ def case_graph(cases: list[Case], *, name: str = "cases") -> tuple[Graph, dict[s
             names.append(entry.name)
         for key, array in case.constants.items():
             names.append("" if array is None else graph.constant(f"c{i}_{key}", array))
-        known = {"out_scale": 1.0} if issubclass(case.kind, q.Int8Op) else {}
+        known: dict[str, Any] = {"out_scale": 1.0} if issubclass(case.kind, q.Int8Op) else {}
         graph.add(case.kind(name=f"y{i}", inputs=tuple(names), **known, **case.attributes))
     graph.outputs = tuple(f"y{i}" for i in range(len(cases)))
     return graph, feeds
@@ -231,9 +231,10 @@ def max_pools(draw: DrawFn) -> Case:
 def avg_pools(draw: DrawFn) -> Case:
     whole = draw(st.booleans())
     h, w = draw(planes(least=4))
+    pads: tuple[int, ...] = (0, 0, 0, 0)
     if whole:
         h, w = draw(st.integers(1, 20)), draw(st.integers(1, 20))
-        kernel, stride, pads = (h, w), (1, 1), (0, 0, 0, 0)
+        kernel, stride = (h, w), (1, 1)
     else:
         kernel = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
         stride = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))

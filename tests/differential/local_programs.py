@@ -50,6 +50,22 @@ def local_program(instructions: Sequence[Instruction], spec: ChipSpec = CV183X) 
     return single_routine_file(cmdbuf(program.commands(), spec), shape, shape, spec.name)
 
 
+def tracing_program(instructions: Sequence[Instruction], spec: ChipSpec, start: int) -> bytes:
+    """As `local_program`, but the output is what lies from offset `start` of every lane on
+    after each of the instructions, [instructions, lanes, 1, bytes]."""
+    shape, lane = whole(spec), spec.lane_bytes
+    part: Shape4 = (1, spec.lanes, 1, lane - start)
+    everything, results = Local(0, shape, (lane, lane, lane, 1)), dense(part)
+    program = Program(spec)
+    program.emit(Copy(source=Dram(3, 0, shape, dense(shape)), target=everything))
+    for number, instruction in enumerate(instructions):
+        program.emit(instruction)
+        target = Dram(4, number * spec.lanes * part[3], part, results)
+        program.emit(Copy(source=Local(start, part, (lane, lane, lane, 1)), target=target))
+    out = (len(instructions), *part[1:])
+    return single_routine_file(cmdbuf(program.commands(), spec), shape, out, spec.name)
+
+
 def single_routine_file(
     commands: bytes, source: tuple[int, ...], target: tuple[int, ...], chip: str = "cv183x"
 ) -> bytes:

@@ -361,8 +361,9 @@ def legal(kind: str, spec: ChipSpec, seed: int, count: int) -> Iterator[Instruct
 
 
 def memory_with_records(seed: int, spec: ChipSpec) -> Bytes:
-    """Random local memory, with defined shifts in packed records of both sizes."""
+    """Random local memory, with packed records of both sizes whose results are neither all
+    zero nor all saturated."""
     memory = random_memory(seed, spec)
     records = memory.reshape(spec.lanes, -1)[:, RECORDS : RECORDS + 6 * RECORD]
-    records &= 0x1F  # every byte may be a shift
+    records &= 0x07  # every byte may be a shift, or the high byte of a multiplier
     return memory

@@ -1,7 +1,7 @@
 """Compute kernels, compiled and run, give the bytes that the quantised ops define.
 
-Each kernel meets a hundred random cases on the CV183x and twice twenty on every other chip,
-with all of local memory and with 2 KiB per lane,
+Each kernel meets a hundred random cases on the CV183x and twenty on every other chip (the
+benchmark `random_cases` runs more), with all of local memory and with 2 KiB per lane,
 on the vendor's simulator and on ours under several interleavings of the two engines.
 """
 
@@ -11,8 +11,7 @@ from itertools import chain
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
+from drawn import drawn
 from kernel_cases import KERNELS, Case, case_graph
 from program_runs import on_vendor
 
@@ -28,16 +27,7 @@ from cvi_tpu.runtime import Runtime
 from cvi_tpu.sim.schedule import Schedule
 from vendor_here import needs_vendor
 
-BATCH, EXAMPLES, FEWER = 20, 5, 1
-
-QUIET = settings(
-    max_examples=EXAMPLES,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+MANY, FEWER = 100, 20
 
 ORDERS = [(Schedule.PROGRAM, 0), (Schedule.TDMA_FIRST, 0), (Schedule.RANDOM, 1)]
 
@@ -57,9 +47,7 @@ def assert_equal(cases: list[Case], want: dict[str, Array], got: dict[str, Array
 def test_simulator_gives_the_ops_bytes_in_any_order(
     kind: str, lane_bytes: int | None, spec: ChipSpec
 ) -> None:
-    @settings(QUIET, max_examples=3 if spec is CV183X else 1)
-    @given(st.lists(KERNELS[kind], min_size=8, max_size=8))
-    def check(cases: list[Case]) -> None:
+    for cases in drawn(KERNELS[kind], 24 if spec is CV183X else 8, batch=8):
         graph, feeds = case_graph(cases)
         compiled = compile_with_report(graph, spec, lane_bytes=lane_bytes)
         assert not list(chain(*(find_races(c, spec) for c in compiled.commands)))
@@ -68,8 +56,6 @@ def test_simulator_gives_the_ops_bytes_in_any_order(
             runtime = Runtime(read(compiled.data), spec=spec, schedule=schedule, seed=seed)
             assert_equal(cases, want, runtime.run(feeds))
 
-    check()
-
 
 @needs_vendor
 @pytest.mark.vendor
@@ -77,11 +63,7 @@ def test_simulator_gives_the_ops_bytes_in_any_order(
 @pytest.mark.parametrize("lane_bytes", [None, 2048])
 @pytest.mark.parametrize("kind", KERNELS)
 def test_vendor_gives_the_ops_bytes(kind: str, lane_bytes: int | None, spec: ChipSpec) -> None:
-    @settings(QUIET, max_examples=EXAMPLES if spec is CV183X else FEWER)
-    @given(st.lists(KERNELS[kind], min_size=BATCH, max_size=BATCH))
-    def check(cases: list[Case]) -> None:
+    for cases in drawn(KERNELS[kind], MANY if spec is CV183X else FEWER):
         graph, feeds = case_graph(cases)
         compiled = compile_with_report(graph, spec, lane_bytes=lane_bytes)
         assert_equal(cases, evaluate(graph, feeds), on_vendor(compiled, feeds))
-
-    check()

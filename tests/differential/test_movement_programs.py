@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
+from drawn import drawn
 from movement_cases import MOVEMENT, side_by_side
 from program_runs import check_program
 
@@ -18,15 +17,6 @@ from cvi_tpu.cost import schedule
 from vendor_here import needs_vendor
 
 BATCH = 12
-"""Cases that share a program, because starting the vendor's runtime takes a while."""
-
-QUIET = settings(
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.explicit, Phase.generate],
-)
-"""Without shrinking, which would take hours at a process for every attempt."""
 
 
 @needs_vendor
@@ -35,29 +25,20 @@ QUIET = settings(
 @pytest.mark.parametrize("lane_bytes", [None, 2048])
 @pytest.mark.parametrize("kind", MOVEMENT)
 def test_vendor_moves_as_the_op_says(kind: str, lane_bytes: int | None, spec: ChipSpec) -> None:
-    cases = st.lists(MOVEMENT[kind], min_size=BATCH, max_size=BATCH)
-
     thorough = 9 if lane_bytes is None else 3
-
-    @settings(QUIET, max_examples=thorough if spec is CV183X else 1)
-    @given(cases, st.integers(0, 999))
-    def run(drawn: list, seed: int) -> None:  # type: ignore[type-arg]
-        graph, feeds = side_by_side(drawn, seed)
+    count = BATCH * (thorough if spec is CV183X else 1)
+    for seed, cases in enumerate(drawn(MOVEMENT[kind], count, BATCH)):
+        graph, feeds = side_by_side(cases, seed)
         check_program(graph, feeds, spec=spec, lane_bytes=lane_bytes, vendor=True)
-
-    run()
 
 
 @each_chip
 @pytest.mark.parametrize("kind", MOVEMENT)
 def test_simulator_moves_as_the_op_says(kind: str, spec: ChipSpec) -> None:
-    @settings(QUIET, max_examples=25 if spec is CV183X else 5)
-    @given(MOVEMENT[kind], st.sampled_from([None, 2048]), st.integers(0, 999))
-    def run(drawn, lane_bytes, seed) -> None:  # type: ignore[no-untyped-def]
-        graph, feeds = side_by_side([drawn], seed)
-        check_program(graph, feeds, spec=spec, lane_bytes=lane_bytes)
-
-    run()
+    count = 25 if spec is CV183X else 5
+    for seed, cases in enumerate(drawn(MOVEMENT[kind], count, 1)):
+        graph, feeds = side_by_side(cases, seed)
+        check_program(graph, feeds, spec=spec, lane_bytes=(None, 2048)[seed % 2])
 
 
 def long(*shape: int) -> TensorType:

@@ -82,6 +82,7 @@ def _verification(
         model=model("digits"),
         chip="cv183x",
         quant="int8",
+        batch=4,
         layers=3,
         commands=1234,
         vendor=vendor,
@@ -96,9 +97,10 @@ def test_page_has_a_row_per_network() -> None:
     tally = Tally(tensors=9, bytes=54321, floats=10)
     text = page([_verification(0.98765, vendor=tally)], {"big": "conv9 (Conv): too big"})
     assert (
-        "| digits | example | cv183x | int8 | 3 | 1,234 | 54,321 | 0 | 10 | 0 | 13 | 0 | 0 "
+        "| digits | example | int8 | 4 | 3 | 1,234 | 54,321 | 0 | 10 | 0 | 13 | 0 | 0 "
         "| 0.9877 |" in text
     )
+    assert "## cv183x" in text
     assert "In all 54,321 bytes were compared, 0 differ." in text
     assert "- big: conv9 (Conv): too big" in text
 

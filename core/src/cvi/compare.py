@@ -23,6 +23,7 @@ from cvi.ir import Array
 
 _CHUNK = 1 << 13  # stays in the cache, and below the size at which BLAS starts threads
 _CLOSE_RTOL, _CLOSE_ATOL = 1e-3, 1e-8
+_MOST_NAMES = 8
 
 
 class Match(str, Enum):
@@ -229,13 +230,21 @@ class Comparison:
     """The result for a set of layers, rows in execution order.
 
     excepted: names that were left out on demand. unknown: demanded exceptions that are
-    in neither set.
+    in neither set. uncompared: layers for which there is no reference.
     """
 
     rows: tuple[Row, ...]
     tolerance: Tolerance
     excepted: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    uncompared: tuple[str, ...] = ()
+
+    @property
+    def left_open(self) -> str:
+        """The layers without a reference, in words; "" when there are none."""
+        more = len(self.uncompared) - _MOST_NAMES
+        shown = ", ".join(self.uncompared[:_MOST_NAMES])
+        return f"{shown} and {more} more" if more > 0 else shown
 
     @property
     def passed(self) -> bool:
@@ -264,7 +273,8 @@ class Comparison:
     def table(self) -> list[tuple[str, ...]]:
         """A heading and one line of text cells per layer."""
         head = ("layer", "shape", "cosine", "correlation", "euclidean", "match", "result", "note")
-        return [head, *map(_cells, self.rows)]
+        open_rows = [(name, "", "-", "-", "-", "-", "NOT COMPARED", "") for name in self.uncompared]
+        return [head, *map(_cells, self.rows), *open_rows]
 
     def raise_if_failed(self, where: str = "") -> None:
         """VerificationError that names the first bad layer; `where` is the stage or file."""

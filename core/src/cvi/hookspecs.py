@@ -57,6 +57,15 @@ class Frontend(Protocol):
 
 
 @runtime_checkable
+class HasForeign(Protocol):
+    """A frontend whose model files may hold ops that the framework itself cannot compute."""
+
+    def foreign(self, path: Path) -> Sequence[str]:
+        """The tensors that such ops compute. `reference` takes values of them among its
+        inputs, goes on behind them, and leaves out what it still cannot compute."""
+
+
+@runtime_checkable
 class Executor(Protocol):
     """Runs a float graph faster than the numpy reference."""
 
@@ -219,10 +228,11 @@ def cvi_register_kernels(family: str) -> Mapping[type[Op] | str, Any]:  # type: 
     """For the named chip family: quantised op class -> kernel, and the name of a CPU
     function -> the function that the simulator runs for it.
 
-    For "cv18xx" a kernel is a function (op, context) that emits TPU instructions, or
-    `cvi_tpu.codegen.cpu.OnCpu(rule)` for an op that becomes a call of a CPU function;
-    rule(op) gives a `CpuCall`: the function's name and its arguments. A CPU function takes
-    a `cvi_tpu.runtime.Call` and gives one array per output. What the vendor's runtime
+    For "cv18xx" a kernel is a `cvi_tpu.codegen.tpu.OnTpu`, a bare function (op, context)
+    that emits TPU instructions, or a `cvi_tpu.codegen.cpu.OnCpu` for an op that becomes a
+    call of a CPU function; its rule(op) gives a `CpuCall`: the function's name and its
+    arguments. It may bring shared libraries for the program file. A CPU function takes a
+    `cvi_tpu.runtime.Call` and gives one array per output. What the vendor's runtime
     brings itself needs no function here."""
 
 

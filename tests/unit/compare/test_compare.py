@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -195,6 +196,15 @@ def test_other_sizes_and_nothing_at_all_fail() -> None:
     assert all(map(math.isnan, nothing.worst))
     with pytest.raises(VerificationError, match="nothing was compared"):
         nothing.raise_if_failed()
+
+
+def test_layers_without_reference_are_named_but_fail_nothing() -> None:
+    result = replace(compare_sets(layers(), layers()), uncompared=("odd", "strange"))
+    result.raise_if_failed()
+    assert result.left_open == "odd, strange"
+    assert result.table()[-1] == ("strange", "", "-", "-", "-", "-", "NOT COMPARED", "")
+    many = replace(result, uncompared=tuple(f"l{i}" for i in range(11)))
+    assert many.left_open == "l0, l1, l2, l3, l4, l5, l6, l7 and 3 more"
 
 
 def test_the_table_has_a_heading_and_a_line_per_layer() -> None:

@@ -9,7 +9,7 @@ from samples import sample
 from typer.testing import CliRunner
 
 from cvi_tpu.commands.model import app
-from cvi_tpu.model import write
+from cvi_tpu.model import Section, SectionKind, write
 from cvi_tpu.model.summary import memory_need, summary
 
 
@@ -20,6 +20,13 @@ def test_memory_need() -> None:
     assert need["private"] == 2 * 16
     assert need["shared"] == 1024
     assert need["io"] == 2 * 4096
+
+
+def test_code_of_cpu_functions_takes_no_device_memory() -> None:
+    code = Section(kind=SectionKind.X86, name="functions.so", data=bytes(999))
+    with_code = replace(sample(), sections=(*sample().sections, code))
+    assert memory_need(with_code) == memory_need(sample())
+    assert "functions.so" in "\n".join(summary(with_code))
 
 
 def test_old_files_count_neurons() -> None:

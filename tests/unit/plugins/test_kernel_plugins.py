@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,15 +13,19 @@ import pytest
 
 from cvi import plugins
 from cvi.errors import ModelError, PluginError, UnsupportedError
+from cvi.execute import evaluate
 from cvi.hookspecs import hookimpl
 from cvi.ir import Array, DType, Graph, Input, Op, TensorType
 from cvi_chip_cv183x.spec import CV183X
-from cvi_tpu.codegen.compile import compile_graph
+from cvi_tpu.codegen.compile import compile_graph, compile_with_report
 from cvi_tpu.codegen.constraints import check
 from cvi_tpu.codegen.cpu import CpuCall, OnCpu
+from cvi_tpu.codegen.kernels.eltwise import TiledEltwise, elementwise
 from cvi_tpu.codegen.partition import Unit, lowering_of, unit_of
-from cvi_tpu.model import decode_arguments, read
-from cvi_tpu.quantized.ops import Dequantize, Int8Clip
+from cvi_tpu.isa.instructions import Arith, ArithOp, Const, Copy, Tiu
+from cvi_tpu.isa.operands import Local
+from cvi_tpu.model import SectionKind, decode_arguments, read
+from cvi_tpu.quantized.ops import Dequantize, Int8Clip, Int8Op
 from cvi_tpu.runtime import Call, Runtime
 from cvi_tpu.runtime.functions import find_cpu_function
 
@@ -134,6 +140,63 @@ def test_a_tpu_kernel_of_a_plugin_is_found(pm: plugins.PluginManager) -> None:
     pm.register(Kernels({AcmeScaled: lower}), "acme")
     assert lowering_of(op) is lower
     assert unit_of(op) is Unit.TPU
+
+
+def test_the_libraries_of_a_function_are_in_the_file(
+    pm: plugins.PluginManager, tmp_path: Path
+) -> None:
+    library = tmp_path / "acme.so"
+    library.write_bytes(struct.pack("<4sBB10xHH", b"\x7fELF", 2, 1, 3, 62))
+    pm.register(Kernels({**ACME, AcmeScaled: OnCpu(rule, x86=library)}), "acme")
+    (section,) = (
+        s for s in read(compile_graph(network(), CV183X)).sections if s.kind is SectionKind.X86
+    )
+    assert (section.name, section.data) == ("acme.so", library.read_bytes())
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcmeNegative(Int8Op):
+    """-x, saturated."""
+
+    def infer(self, inputs: Sequence[TensorType | None]) -> TensorType:
+        (x,) = inputs
+        assert x is not None
+        return self.result(x.shape)
+
+    def evaluate(self, *inputs: Array | None) -> Array:
+        (x,) = inputs
+        assert x is not None
+        return np.minimum(-x.astype(np.int16), 127).astype(np.int8)
+
+
+class TiledNegative(TiledEltwise):
+    def arithmetic(
+        self, result: Local, operands: Sequence[Local], at: Mapping[str, int]
+    ) -> list[Tiu]:
+        return [
+            Arith(
+                op=ArithOp.MUL, result=result, left=operands[0], right=Const(-1), layer=self.layer
+            )
+        ]
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+def test_a_tpu_kernel_of_a_plugin_is_fused_with_its_neighbours(
+    pm: plugins.PluginManager, fuse: bool
+) -> None:
+    pm.register(Kernels({AcmeNegative: elementwise(TiledNegative)}), "acme")
+    graph = Graph("net")
+    graph.add(Input(name="x", type=TensorType((1, 40, 9, 7), DType.INT8, 1.0)))
+    graph.add(Int8Clip(name="a", inputs=("x",), minimum=-128, maximum=90, out_scale=1.0))
+    graph.add(AcmeNegative(name="n", inputs=("a",), out_scale=1.0))
+    graph.add(Int8Clip(name="y", inputs=("n",), minimum=-60, maximum=127, out_scale=1.0))
+    graph.outputs = ("y",)
+    compiled = compile_with_report(graph, CV183X, fuse=fuse)
+    x = np.random.default_rng(1).integers(-128, 128, (1, 40, 9, 7)).astype(np.int8)
+    got = Runtime(read(compiled.data), spec=CV183X).run({"x": x})["y"]
+    np.testing.assert_array_equal(got, evaluate(graph, {"x": x})["y"])
+    loads_and_stores = sum(isinstance(c.instruction, Copy) for c in compiled.commands[0])
+    assert (loads_and_stores == 2) is fuse
 
 
 @pytest.mark.parametrize(("key", "shown"), [("softmax", "softmax"), (Int8Clip, "Int8Clip")])

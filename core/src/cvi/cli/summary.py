@@ -15,6 +15,8 @@ def print_conversion(result: Conversion) -> None:
     for stage, comparison in result.comparisons.items():
         worst = ", ".join(f"{value:.4f}" for value in comparison.worst)
         rows.append((stage, f"{len(comparison.rows)} layers, worst cos, cor, euc: {worst}"))
+        if comparison.uncompared:
+            rows.append(("", f"not compared: {comparison.left_open}"))
     if not result.comparisons:
         rows.append(("verified", "no, as asked by --no-verify"))
     width = max(len(title) for title, _ in rows)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cvi import plugins
@@ -22,7 +22,7 @@ from cvi.flow.checks import outputs_type
 from cvi.flow.equality import difference, same
 from cvi.flow.job import Job
 from cvi.flow.real import quantised_inputs, real_values
-from cvi.hookspecs import Advises, Frontend
+from cvi.hookspecs import Advises, Frontend, HasForeign
 from cvi.ir import Array, Graph
 
 
@@ -69,11 +69,17 @@ def simplify(job: Job) -> None:
 
 
 def verify_float(job: Job) -> None:
-    """Every layer that the framework can show, against the framework's own inference."""
-    request = job.request
+    """Every layer that the framework can show, against the framework's own inference.
+
+    An op that the framework does not know is not compared; the framework goes on behind it
+    with the value that the op has in the float graph.
+    """
+    request, frontend = job.request, _frontend(job)
     sources = {op.name: op.source for op in job.graph if op.source and op.name in job.values}
     given = {op.source or op.name: job.inputs[op.name] for op in job.graph.inputs}
-    shown = _frontend(job).reference(
+    foreign = frontend.foreign(request.model) if isinstance(frontend, HasForeign) else ()
+    given |= {source: job.values[n] for n, source in sources.items() if source in foreign}
+    shown = frontend.reference(
         request.model, given, weights=request.weights, tensors=list(dict.fromkeys(sources.values()))
     )
     reference = {
@@ -81,7 +87,8 @@ def verify_float(job: Job) -> None:
         for name, source in sources.items()
         if source in shown
     }
-    _compare(job, "verify-float", {n: job.values[n] for n in reference}, reference)
+    unknown = tuple(name for name in sources if name not in reference)
+    _compare(job, "verify-float", {n: job.values[n] for n in reference}, reference, unknown)
 
 
 def test_inputs(job: Job) -> None:
@@ -278,7 +285,11 @@ def _refuse_unsupported(job: Job) -> None:
 
 
 def _compare(
-    job: Job, stage: str, target: Mapping[str, Array], reference: Mapping[str, Array]
+    job: Job,
+    stage: str,
+    target: Mapping[str, Array],
+    reference: Mapping[str, Array],
+    uncompared: tuple[str, ...] = (),
 ) -> None:
     request = job.request
     tolerances = {
@@ -287,10 +298,13 @@ def _compare(
         "verify-machine": request.correctness,
     }
     result = compare_sets(target, reference, tolerances[stage], _present(job, target))
+    result = replace(result, uncompared=uncompared)
     job.comparisons[stage] = result
     keep_comparison(job, stage, result, target, reference)
     worst = ", ".join(f"{value:.4f}" for value in result.worst)
     job.progress.note(f"{len(result.rows)} layers, worst cosine, correlation, euclidean: {worst}")
+    if uncompared:
+        job.progress.note(f"not compared, the framework cannot compute them: {result.left_open}")
     try:
         result.raise_if_failed(str(request.model))
     except VerificationError as error:

@@ -72,6 +72,13 @@ class OnnxFrontend:
         _no_weights(weights)
         return run_reference(path, inputs, tensors)
 
+    def foreign(self, path: Path) -> Sequence[str]:
+        """Tensors of ops that onnxruntime does not know; see `cvi.hookspecs.HasForeign`."""
+        from cvi_frontend_onnx.foreign import foreign_tensors
+        from cvi_frontend_onnx.model import read_model
+
+        return foreign_tensors(read_model(path))
+
 
 def _no_weights(weights: Path | None) -> None:
     if weights is not None:

@@ -212,7 +212,8 @@ class Importer:
         nodes, them = ("node", "it") if count == 1 else ("nodes", "them")
         return UnsupportedError(
             f"{count} {nodes} of the model cannot be imported",
-            fix=f"cut the model before {them} with --outputs TENSOR…, or add a plugin for {them}",
+            fix=f"cut the model before {them} with --outputs TENSOR…, or add a plugin for "
+            f"{them} (`cvi plugins` lists what is installed)",
             problems=self.problems,
         )
 

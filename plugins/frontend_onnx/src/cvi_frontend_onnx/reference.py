@@ -10,6 +10,7 @@ import numpy as np
 
 from cvi.errors import InputError, ModelError
 from cvi.ir import Array
+from cvi_frontend_onnx.foreign import bridge, foreign_tensors
 from cvi_frontend_onnx.model import check_names, opsets, read_model
 from cvi_frontend_onnx.session import first_line, make_session, runtime_errors
 from cvi_frontend_onnx.shapes import declared_shape
@@ -27,20 +28,36 @@ def run_reference(
     """The asked tensors (None: all) by their ONNX names.
 
     Dynamic dimensions take the sizes of the given inputs. A batch that is a multiple of
-    the model's own is run in turns and joined along dimension 0.
+    the model's own is run in turns and joined along dimension 0. The inputs may hold values
+    of foreign tensors, which onnxruntime cannot compute; what depends on others that are not
+    given (or, in turns, on any) is left out.
     """
     model = read_model(path)
     check_names(model.graph)
     opsets(model)
     _embed_external_data(model, path)
-    feeds = _feeds(model.graph, inputs, path)
+    foreign = set(foreign_tensors(model))
+    feeds = _feeds(model.graph, {n: a for n, a in inputs.items() if n not in foreign}, path)
     turns = _turns(model.graph, feeds)
-    _set_input_shapes(model.graph, {name: parts[0] for name, parts in turns.items()})
     names = _wanted(model.graph, tensors, path)
-    computed = names - set(feeds)
+    if foreign:
+        given = _bridges(inputs, foreign, turns)
+        bridge(model, foreign, given)
+        turns |= {name: [array] for name, array in given.items()}
+    _set_input_shapes(model.graph, {name: parts[0] for name, parts in turns.items()})
+    computed = names & {name for node in model.graph.node for name in node.output}
     _set_outputs(model.graph, computed)
     found = _run(model, turns, sorted(computed), path)
     return found | {name: feeds[name] for name in names & set(feeds)}
+
+
+def _bridges(
+    inputs: Mapping[str, Array], foreign: set[str], turns: Mapping[str, Sequence[Array]]
+) -> dict[str, Array]:
+    """Given values of foreign tensors. Those of several turns cannot be told apart."""
+    if any(len(parts) > 1 for parts in turns.values()):
+        return {}
+    return {name: array for name, array in inputs.items() if name in foreign}
 
 
 def _run(

@@ -25,7 +25,7 @@ class ChipSpec:
     features: abilities that not every chip has, by name: "ge" and "min_pool" (instructions),
     "matrix_const" (a constant right matrix), "depthwise_partial" (fp32 results). And a
     quirk: "depthwise_undilated" (the vendor's simulator ignores the dilation of depthwise
-    convolutions whose records have no bias; FACTS_TPU 3.6).
+    convolutions that are requantised per channel; measured).
     """
 
     name: str

@@ -16,8 +16,17 @@ from cvi_tpu.codegen.context import View, as_bytes
 from cvi_tpu.codegen.describe import describe_tensors
 from cvi_tpu.codegen.fusion import emit
 from cvi_tpu.codegen.grouping import Group, Grouping, build, tiled_op
+from cvi_tpu.codegen.libraries import library_sections
 from cvi_tpu.codegen.memory import SHARED, Memory, assign
-from cvi_tpu.codegen.partition import Segment, Unit, cpu_rule_of, lowering_of, partition, split
+from cvi_tpu.codegen.partition import (
+    Segment,
+    Unit,
+    cpu_kernel_of,
+    cpu_rule_of,
+    lowering_of,
+    partition,
+    split,
+)
 from cvi_tpu.codegen.weights import WeightSection
 from cvi_tpu.isa.codec import Command
 from cvi_tpu.isa.instructions import Engine, Instruction
@@ -269,6 +278,7 @@ class _Compiler:
             data = cmdbuf(low.commands, self.spec)
             sections.append(Section(kind=SectionKind.CMDBUF, name=name, data=data))
             routines.append(self._tpu(low.segment, name))
+        sections += library_sections(filter(None, map(cpu_kernel_of, self.graph.ops)))
         program = Program(
             batch=self._batch(),
             inputs=tuple(op.name for op in self.graph.inputs),

@@ -41,10 +41,15 @@ def limits(*kinds: type[Op]) -> Callable[[Constraint], Constraint]:
     return register
 
 
+def text_of(constraint: Constraint) -> str:
+    """The words of a limit, on one line."""
+    return " ".join((getdoc(constraint) or "").split())
+
+
 def check(graph: Graph, spec: ChipSpec) -> list[str]:
     """What the chip cannot run, one line per layer and reason; empty when all is well."""
     found = [
-        f"{op.name} ({op.kind}): {getdoc(constraint)}"
+        f"{op.name} ({op.kind}): {text_of(constraint)}"
         for op in graph.ops
         for kind, constraint in CONSTRAINTS
         if isinstance(op, kind) and not constraint(op, graph, spec)
@@ -96,14 +101,16 @@ def small_pads(op: Op, graph: Graph, spec: ChipSpec) -> bool:
 
 @limits(*get_args(Windowed))
 def small_strides(op: Op, graph: Graph, spec: ChipSpec) -> bool:
-    """The stride of a window is at most 15 on cv183x and 31 on the other chips."""
+    """The stride of a window is at most what the chip's instructions hold: 15 on cv183x,
+    31 on cv182x, cv181x and cv180x."""
     assert isinstance(op, Windowed)
     return max(op.stride) <= spec.max_stride
 
 
 @limits(*get_args(Convolution))
 def small_insertions(op: Op, graph: Graph, spec: ChipSpec) -> bool:
-    """The stride of a transposed convolution is at most 16 on cv183x and 15 on the others."""
+    """The stride of a transposed convolution is at most what the chip's instructions hold:
+    16 on cv183x, 15 on cv182x, cv181x and cv180x."""
     assert isinstance(op, Convolution)
     return max(op.insert) <= spec.max_insert
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cvi.ir import Op
@@ -25,9 +26,16 @@ CPU_RULES: dict[type[Op], CpuRule] = {}
 
 @dataclass(frozen=True)
 class OnCpu:
-    """What a plugin's `cvi_register_kernels` gives for an op that runs on the CPU."""
+    """What a plugin's `cvi_register_kernels` gives for an op that runs on the CPU.
+
+    x86, aarch64: shared libraries with the function for the vendor's runtime, which go into
+    the program file; None where the runtime has the function itself, or nobody needs it on
+    that processor.
+    """
 
     rule: CpuRule
+    x86: Path | None = None
+    aarch64: Path | None = None
 
 
 def runs_on_cpu(kind: type[Op]) -> Callable[[CpuRule], CpuRule]:

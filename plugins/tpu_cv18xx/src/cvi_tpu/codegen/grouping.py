@@ -9,7 +9,8 @@ from cvi.errors import UnsupportedError
 from cvi.ir import Graph, Op
 from cvi_tpu.codegen.context import Context
 from cvi_tpu.codegen.fusion import Fused, Node, fuse
-from cvi_tpu.codegen.planner import TILINGS, TiledOp, plan
+from cvi_tpu.codegen.partition import tiling_of
+from cvi_tpu.codegen.planner import TiledOp, plan
 
 LOOK_AHEAD = 3
 """How many ops a group may grow at a loss, in the hope of a gain further on."""
@@ -95,7 +96,7 @@ class Grouping:
 
 def tiled_op(op: Op, ctx: Context) -> TiledOp | None:
     """The op's kernel, None when it cannot be fused."""
-    tiling = TILINGS.get(type(op))
+    tiling = tiling_of(op)
     return tiling(op, ctx) if tiling else None
 
 

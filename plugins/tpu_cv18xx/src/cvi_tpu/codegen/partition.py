@@ -19,6 +19,8 @@ from cvi_tpu.codegen import kernels as _registered  # noqa: F401  fills the regi
 from cvi_tpu.codegen.context import LOWERINGS, Lowering
 from cvi_tpu.codegen.cpu import CPU_RULES, CpuRule, OnCpu
 from cvi_tpu.codegen.kernels.movement import lower_bytes
+from cvi_tpu.codegen.planner import TILINGS, Tiling
+from cvi_tpu.codegen.tpu import OnTpu
 from cvi_tpu.extensions import plugin_kernel
 
 
@@ -46,20 +48,36 @@ def unit_of(op: Op) -> Unit | None:
 
 def cpu_rule_of(op: Op) -> CpuRule | None:
     """How an op becomes a call of a CPU function; None when it does not run on the CPU."""
+    kernel = cpu_kernel_of(op)
+    return None if kernel is None else kernel.rule
+
+
+def cpu_kernel_of(op: Op) -> OnCpu | None:
+    """What is known of an op that runs on the CPU; None for other ops."""
     kernel = _kernel_of(op)
-    return kernel.rule if isinstance(kernel, OnCpu) else None
+    return kernel if isinstance(kernel, OnCpu) else None
 
 
 def lowering_of(op: Op) -> Lowering | None:
     """How an op becomes TPU instructions; movement ops work on elements of any size."""
     if isinstance(op, Movement) and op.type.dtype.size != 1:
         return lower_bytes
-    kernel: Lowering | OnCpu | None = _kernel_of(op)
+    kernel: Lowering | OnTpu | OnCpu | None = _kernel_of(op)
+    if isinstance(kernel, OnTpu):
+        return kernel.lower
     return None if isinstance(kernel, OnCpu) else kernel
 
 
+def tiling_of(op: Op) -> Tiling | None:
+    """How an op becomes a `TiledOp` that can be fused; None for kinds that never can."""
+    if type(op) in TILINGS:
+        return TILINGS[type(op)]
+    kernel = _kernel_of(op)
+    return kernel.tiling if isinstance(kernel, OnTpu) else None
+
+
 def _kernel_of(op: Op) -> Any:
-    """A built-in kernel, else a plugin's: a `Lowering` or `OnCpu`, None without any."""
+    """A built-in kernel, else a plugin's: `Lowering`, `OnTpu` or `OnCpu`, None without any."""
     kind = type(op)
     if kind in CPU_RULES:
         return OnCpu(CPU_RULES[kind])

@@ -11,6 +11,7 @@ from cvi_tpu.model.schema import (
     Program,
     Routine,
     Section,
+    SectionKind,
     Tensor,
     Weight,
     region_of,
@@ -18,18 +19,19 @@ from cvi_tpu.model.schema import (
 
 _MEBIBYTE = 1 << 20
 FIRST_IO = 3
+_COMMANDS = (SectionKind.CMDBUF, SectionKind.DMABUF)
 
 
 def memory_need(model: CviModelFile) -> dict[str, int]:
     """Bytes of device memory (ION) that the file needs, by use (FACTS_TOOLCHAIN 1.10).
 
-    weights and commands: all sections; private: of all programs; shared: of the largest
-    program; io: inputs and outputs with memory of their own.
+    weights and commands: their sections; private: of all programs; shared: of the largest
+    program; io: inputs and outputs with memory of their own. Code of CPU functions lies in
+    the memory of the board's processor.
     """
-    weights = len(model.weights())
     return {
-        "weights": weights,
-        "commands": sum(_loaded_size(s) for s in model.sections) - weights,
+        "weights": len(model.weights()),
+        "commands": sum(_loaded_size(s) for s in model.sections if s.kind in _COMMANDS),
         "private": sum(p.neuron_size + p.private_gmem for p in model.programs),
         "shared": max((p.shared_gmem for p in model.programs), default=0),
         "io": sum(_io_bytes(program) for program in model.programs),

@@ -80,7 +80,7 @@ def depthwise(memory: LocalMemory, op: Depthwise, *, undilated: bool = False) ->
     """Execute a depthwise convolution with 8-bit input, weights and result.
 
     undilated: do as the simulator of the CV182x, CV181x and CV180x does, which forgets the
-    dilation where records have no bias (FACTS_TPU 3.6).
+    dilation where results are requantised per channel.
     """
     if op.partial:
         raise UnsupportedError("8-bit depthwise convolutions have no partial sums")
@@ -90,7 +90,7 @@ def depthwise(memory: LocalMemory, op: Depthwise, *, undilated: bool = False) ->
     exact = kernel * 255 * 255 <= EXACT
     x = expand(memory, op.input, window, np.dtype("f4" if exact else "f8"), window.fill)
     check_output(window, x, op.result)
-    if undilated and op.quant.per_channel and not op.quant.bias:
+    if undilated and op.quant.per_channel:
         window = replace(window, dilation=(1, 1))
     weights = _depthwise_weights(memory, op).astype(x.dtype)
     acc: Array = np.empty(op.result.shape, np.int32)

@@ -23,12 +23,15 @@ class TiledTable(TiledEltwise):
     behind the result."""
 
     strict = True
-    tensors = 1
     scratch = 1
 
     def __init__(self, ctx: Context, op: Op, operands: Sequence[View], target: View) -> None:
         super().__init__(ctx, op, operands, target)
         self.tables = [ctx.weight(as_bytes(ctx.constant(name))) for name in op.inputs[1:]]
+
+    @classmethod
+    def activations(cls, op: Op) -> tuple[str, ...]:
+        return op.inputs[:1]
 
     def planes(self, cut_k: bool) -> int:
         del cut_k

@@ -246,12 +246,23 @@ def finish_of(op: ConvOp, ctx: Context) -> Finish:
 def tiled_conv(op: ConvOp, ctx: Context) -> TiledOp:
     """The kernel of a convolution: depthwise when every channel is a group of its own."""
     weight = ctx.constant(op.inputs[1])
-    oc, ic, kh, kw = weight.shape
+    oc, ic = weight.shape[:2]
     finish = finish_of(op, ctx)
     if op.group == 1 or ic > 1 or op.group != oc:
         return TiledConv(ctx, op, finish)
-    sliding = sliding_of(op, (kh, kw))
+    if isinstance(op, Int8Conv2d) and "depthwise_undilated" in ctx.spec.features:
+        weight, op = widened(weight, op.dilation), op.with_(dilation=(1, 1))
+    sliding = sliding_of(op, (weight.shape[2], weight.shape[3]))
     return TiledDepthwise(ctx, op, sliding, finish, weight, fill=fill_of(op))
+
+
+def widened(weight: Array, dilation: tuple[int, int]) -> Array:
+    """The filter [oc, ic, kh, kw] with zeros in place of its dilation."""
+    oc, ic, kh, kw = weight.shape
+    rows, columns = dilation
+    wide = np.zeros((oc, ic, (kh - 1) * rows + 1, (kw - 1) * columns + 1), weight.dtype)
+    wide[:, :, ::rows, ::columns] = weight
+    return wide
 
 
 @lowers(Int8Conv2d, Bf16Conv2d)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from math import prod
-from typing import ClassVar
 
 from cvi.ir import Op, Shape
 from cvi_tpu.codegen.context import Context, View, as_bytes, lowers
 from cvi_tpu.codegen.planner import Load, Part, Tile, TiledOp, run, tile_bytes, tiles
 from cvi_tpu.codegen.tiling import Box, Range
+from cvi_tpu.codegen.tpu import OnTpu
 from cvi_tpu.isa.instructions import Arith, ArithOp, Const, Instruction, Lut, Tiu
 from cvi_tpu.isa.operands import Dram, Local, Shape4
 from cvi_tpu.quantized.ops import (
@@ -33,10 +34,7 @@ class TiledEltwise(TiledOp):
 
     A size-1 dimension of an operand is repeated: over channels by a load with stride 0,
     over n, h and w by an operand with stride 0 in local memory (FACTS_TPU 3.2).
-    tensors: how many operands are tensors; tables come after them (None: all are).
     """
-
-    tensors: ClassVar[int | None] = None
 
     orders = ("nchwk",)
     strict = False
@@ -45,6 +43,11 @@ class TiledEltwise(TiledOp):
     def __init__(self, ctx: Context, op: Op, operands: Sequence[View], target: View) -> None:
         super().__init__(ctx, op, operands, target)
         self.op = op
+
+    @classmethod
+    def activations(cls, op: Op) -> tuple[str, ...]:
+        """The inputs of an op that are tensors of the network, all of them by default."""
+        return op.inputs
 
     def layer_signature(self) -> Hashable:
         return self.op.kind
@@ -183,8 +186,11 @@ class TiledLut(TiledEltwise):
         super().__init__(ctx, op, operands, target)
         self.table = ctx.weight(as_bytes(ctx.constant(op.inputs[1])))
 
+    @classmethod
+    def activations(cls, op: Op) -> tuple[str, ...]:
+        return op.inputs[:1]
+
     strict = True
-    tensors = 1
 
     def constants(self, tile: Tile) -> list[Load]:
         del tile
@@ -215,33 +221,39 @@ KINDS: dict[type[Op], type[TiledEltwise]] = {
 
 
 def register(kinds: Mapping[type[Op], type[TiledEltwise]]) -> None:
-    """Register these kernels of element-wise ops, alone and fused with neighbours."""
+    """Register these kernels of element-wise ops."""
+    for kind, kernel in kinds.items():
+        lowers(kind)(partial(_lower, kernel))
+        tiles(kind)(partial(_tiled, kernel))
 
-    def views_of(op: Op, ctx: Context) -> list[View]:
-        """The tensors that are read, and the result."""
-        names = op.inputs[: kinds[type(op)].tensors]
-        return [*(ctx.view(name) for name in names), ctx.view(op.name)]
 
-    @tiles(*kinds)
-    def tiled(op: Op, ctx: Context) -> TiledOp | None:
-        """An element-wise op on images as they are, to be fused with its neighbours."""
-        *operands, target = views_of(op, ctx)
-        if any(len(v.shape) != IMAGE_DIMS for v in (*operands, target)):
-            return None
-        return kinds[type(op)](ctx, op, operands, target)
+def elementwise(kernel: type[TiledEltwise]) -> OnTpu:
+    """The kernel of an element-wise op of a plugin: `kernel` computes its tiles."""
+    return OnTpu(partial(_lower, kernel), partial(_tiled, kernel))
 
-    @lowers(*kinds)
-    def lower(op: Op, ctx: Context) -> None:
-        """Dense operands of one shape are spread evenly over all lanes."""
-        *operands, target = views_of(op, ctx)
-        kernel = kinds[type(op)]
-        if all(v.is_dense and v.shape == target.shape for v in (*operands, target)):
-            for start, shape in spread(prod(target.shape), ctx.spec.lanes):
-                parts = [flat(v, start, shape) for v in operands]
-                run(kernel(ctx, op, parts, flat(target, start, shape)))
-            return
-        for *image, result in in_four_dims([*operands, target]):
-            run(kernel(ctx, op, image, result))
+
+def _views(kernel: type[TiledEltwise], op: Op, ctx: Context) -> tuple[list[View], View]:
+    return [ctx.view(name) for name in kernel.activations(op)], ctx.view(op.name)
+
+
+def _tiled(kernel: type[TiledEltwise], op: Op, ctx: Context) -> TiledOp | None:
+    """The op on images as they are, None for other ranks."""
+    views, target = _views(kernel, op, ctx)
+    if any(len(v.shape) != IMAGE_DIMS for v in [*views, target]):
+        return None
+    return kernel(ctx, op, views, target)
+
+
+def _lower(kernel: type[TiledEltwise], op: Op, ctx: Context) -> None:
+    """Dense operands of one shape are spread evenly over all lanes."""
+    views, target = _views(kernel, op, ctx)
+    if all(v.is_dense and v.shape == target.shape for v in [*views, target]):
+        for start, shape in spread(prod(target.shape), ctx.spec.lanes):
+            parts = [flat(v, start, shape) for v in views]
+            run(kernel(ctx, op, parts, flat(target, start, shape)))
+        return
+    for image in in_four_dims([*views, target]):
+        run(kernel(ctx, op, image[:-1], image[-1]))
 
 
 register(KINDS)

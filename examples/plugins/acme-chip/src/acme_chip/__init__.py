@@ -1,0 +1,1 @@
+"""The chip acme1: its numbers."""

@@ -1,0 +1,1 @@
+"""The op acme.Blend: two images mixed by a mask."""
