@@ -22,13 +22,16 @@ def evaluate(
     *,
     outputs: Sequence[str] | None = None,
     keep: bool = False,
+    exact: bool = True,
 ) -> dict[str, Array]:
     """The asked layers' results by name.
 
     outputs: names of any layers; the network outputs when None. keep: all layers'
     results. Only what is asked for is computed, and an array is freed as soon as
-    nobody needs it. The results must not be written to: they may share memory with
-    the inputs, with constants and with each other. InputError when inputs do not fit.
+    nobody needs it. exact: False takes the sums of BF16 layers in any order, which is much
+    faster and differs by a rounding here and there. The results must not be written to:
+    they may share memory with the inputs, with constants and with each other. InputError
+    when inputs do not fit.
     """
     wanted = list(graph.outputs if outputs is None else outputs)
     if keep:
@@ -39,7 +42,7 @@ def evaluate(
     uses = _use_counts(needed, wanted)
     values: dict[str, Array] = {}
     for op in needed:
-        values[op.name] = _result(op, graph, values, inputs)
+        values[op.name] = _result(op, graph, values, inputs, exact)
         for name in op.inputs:
             uses[name] = uses.get(name, 0) - 1
             if name in values and uses[name] == 0:
@@ -48,7 +51,7 @@ def evaluate(
 
 
 def _result(
-    op: Op, graph: Graph, values: Mapping[str, Array], inputs: Mapping[str, Array]
+    op: Op, graph: Graph, values: Mapping[str, Array], inputs: Mapping[str, Array], exact: bool
 ) -> Array:
     if isinstance(op, Input):
         return inputs[op.name]
@@ -56,7 +59,7 @@ def _result(
         None if not name else values[name] if name in values else graph.constants[name]
         for name in op.inputs
     ]
-    return op.evaluate(*operands)
+    return op.evaluate(*operands) if exact else op.approximate(*operands)
 
 
 def _use_counts(ops: Sequence[Op], wanted: Sequence[str]) -> dict[str, int]:

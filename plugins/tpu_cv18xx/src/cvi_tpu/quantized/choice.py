@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cvi.ir import DType, Graph, Input, Op
-from cvi.ops import Movement
+from cvi.ops import Concat, Movement
 from cvi.precision import Precision, PrecisionPlan
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.registry import Rule, all_rules, constraints_of, rule_for
@@ -44,6 +44,7 @@ class Choices:
 
     def __init__(self, graph: Graph, plan: PrecisionPlan, spec: ChipSpec, *, mixes: bool) -> None:
         self._graph, self._spec, self._mixes = graph, spec, mixes
+        self._users = graph.users()
         self._rules = {p: all_rules(p) for p in (DType.INT8, DType.BF16, DType.FP32)}
         self._choices = {
             op.name: self._choose(op, plan.mode(op.name))
@@ -64,6 +65,16 @@ class Choices:
             choice.precision is precision and not isinstance(op, Movement)
             for op, choice in self.items()
         )
+
+    def read_in(self, name: str) -> frozenset[DType]:
+        """Precisions of the layers that read a result, through ops that only move it."""
+        found: set[DType] = set()
+        for user in self._users[name]:
+            if isinstance(user, Movement) and not isinstance(user, Concat):
+                found |= self.read_in(user.name)
+            else:
+                found.add(self[user.name].precision)
+        return frozenset(found)
 
     def rule(self, op: Op) -> Rule:
         """The rule by which a layer is computed, which must have no problems."""

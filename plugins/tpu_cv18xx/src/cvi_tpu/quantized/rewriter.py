@@ -33,7 +33,8 @@ class Rewriter:
 
     A value of the float graph has one or more forms: int8, BF16, fp32. The first is the one
     in which it is computed; casts are added when a form is asked for that is not there
-    yet, and shared by all who ask. precision: of the layer that is being quantised.
+    yet, and shared by all who ask. precision: of the layer that is being quantised;
+    read_in: of those that read its result.
     """
 
     def __init__(self, source: Graph, thresholds: Thresholds | None, spec: ChipSpec) -> None:
@@ -41,6 +42,7 @@ class Rewriter:
         self.spec = spec
         self.graph = Graph(source.name)
         self.precision = DType.INT8
+        self.read_in: frozenset[DType] = frozenset()
         self._thresholds = thresholds
         self._forms: dict[str, dict[DType, Operand]] = {}
 

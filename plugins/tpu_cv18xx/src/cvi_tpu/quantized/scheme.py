@@ -68,7 +68,7 @@ class TpuScheme:
             if isinstance(op, Input):
                 to.define_input(op, _input_type(op, graph, choices, inputs_type))
                 continue
-            to.precision = choices[op.name].precision
+            to.precision, to.read_in = choices[op.name].precision, choices.read_in(op.name)
             choices.rule(op)(op, to)
         dtype = _TYPES[outputs_type]
         to.graph.outputs = tuple(to.form(name, dtype).name for name in graph.outputs)
@@ -157,12 +157,12 @@ def _problems(graph: Graph, choices: Choices) -> Iterator[str]:
 
 
 def _input_type(op: Input, graph: Graph, choices: Choices, asked: str) -> DType:
-    """The type of a network input: as asked, else that of the first layer that reads it."""
+    """The type of a network input: as asked, else that of the layers that read it, BF16 if
+    some are of that and some of another."""
     if asked != AUTO:
         return _TYPES[asked]
-    for user in graph.users()[op.name]:
-        return choices[user.name].precision
-    return DType.FP32
+    types = {choices[user.name].precision for user in graph.users()[op.name]}
+    return next((t for t in (DType.BF16, DType.INT8) if t in types), DType.FP32)
 
 
 def _check_type(label: str, value: str, known: tuple[str, ...]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cvi.ir import Array, DType, Op, Shape, TensorType
+from cvi.ir import DType, Op, Shape, TensorType
 from cvi.ops.check import Types, require
 
 
@@ -18,10 +18,6 @@ class Bf16Op(Op):
     def result(self, shape: Shape) -> TensorType:
         """The type of a result of that shape."""
         return TensorType(tuple(shape), DType.BF16)
-
-    def approximate(self, *inputs: Array | None) -> Array:
-        """As `evaluate`, with sums taken in whatever order is fast."""
-        return self.evaluate(*inputs)
 
 
 def bf16s(op: Op, inputs: Types) -> None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from cvi.ir import DType
 from cvi.ops import Concat, Movement
-from cvi_tpu.quantized.registry import quantizes
+from cvi_tpu.quantized.registry import TPU, quantizes
 from cvi_tpu.quantized.rewriter import Operand, Rewriter
 
 _ALL = (DType.INT8, DType.BF16, DType.FP32)
 
 
 def movement(op: Movement, to: Rewriter) -> None:
-    """The same op in the type in which its operand is computed: casts can wait."""
+    """The same op in the type in which its operand is computed: casts can wait. Where the
+    result is larger and only read in the other type of the TPU, the operand is cast."""
     (name,) = op.inputs
-    source = to.form(name, to.computed_in(name) or DType.INT8)
+    dtype = to.computed_in(name) or DType.INT8
+    grows = op.type.elements > to.source.type_of(name).elements
+    if grows and dtype in TPU and len(to.read_in) == 1 and to.read_in <= set(TPU):
+        (dtype,) = to.read_in
+    source = to.form(name, dtype)
     to.define(op.with_(inputs=(source.name,)))
 
 
