@@ -67,7 +67,7 @@ def convs(draw: DrawFn) -> Case:
         filters(draw, rng, (oc, ic // group, kh, kw)),
         seed,
         DType.BF16,
-        sums=True,
+        tame=True,
     )
 
 
@@ -125,7 +125,9 @@ def max_pools(draw: DrawFn) -> Case:
         "pads": tuple(draw(st.integers(0, kernel[i % 2] - 1)) for i in range(4)),
     }
     shape = (draw(st.sampled_from([1, 2])), draw(channels()), *draw(planes(least=5)))
-    return Case(q.Bf16MaxPool2d, (shape,), attributes, seed=draw(seeds), dtype=DType.BF16)
+    return Case(
+        q.Bf16MaxPool2d, (shape,), attributes, seed=draw(seeds), dtype=DType.BF16, tame=True
+    )
 
 
 @st.composite
@@ -144,7 +146,7 @@ def avg_pools(draw: DrawFn) -> Case:
     }  # fmt: skip
     shape = (1, draw(channels()), h, w)
     return Case(
-        q.Bf16AvgPool2d, (shape,), attributes, seed=draw(seeds), dtype=DType.BF16, sums=True
+        q.Bf16AvgPool2d, (shape,), attributes, seed=draw(seeds), dtype=DType.BF16, tame=True
     )
 
 
@@ -210,6 +212,21 @@ def tables(draw: DrawFn) -> Case:
     return Case(kind, draw(shapes(1)), attributes, constants, seed, DType.BF16)
 
 
+@st.composite
+def products(draw: DrawFn) -> Case:
+    """Matrices and stacks of them, in one pass or in several."""
+    m, k, n = (draw(st.one_of(st.integers(1, 20), st.integers(20, 90))) for _ in range(3))
+    lead = draw(st.sampled_from([((), ()), ((2,), (2,)), ((2, 3), (3,)), ((3,), ())]))
+    small = k <= 32 and draw(st.booleans())
+    attributes = {
+        "lanes": 0,
+        "step": 0 if small else draw(st.integers(1, 32)),
+        "relu": draw(st.booleans()),
+    }
+    shapes = ((*lead[0], m, k), (*lead[1], k, n))
+    return Case(q.Bf16MatMul, shapes, attributes, seed=draw(seeds), dtype=DType.BF16, tame=True)
+
+
 BF16_KERNELS: dict[str, SearchStrategy[Case]] = {
     "conv": convs(),
     "depthwise": depthwise(),
@@ -220,4 +237,5 @@ BF16_KERNELS: dict[str, SearchStrategy[Case]] = {
     "number": with_numbers(),
     "cast": casts(),
     "table": tables(),
+    "product": products(),
 }

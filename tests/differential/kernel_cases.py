@@ -21,7 +21,7 @@ Shape = tuple[int, ...]
 @dataclass(frozen=True)
 class Case:
     """One op on random data of an element type. constants become the operands after the
-    inputs. sums: the numbers are such that no long sum of products overflows."""
+    inputs. tame: of finite numbers, so small that no sum of products overflows."""
 
     kind: type[Op]
     shapes: tuple[Shape, ...]
@@ -29,15 +29,18 @@ class Case:
     constants: Mapping[str, Array | None] = field(default_factory=dict)
     seed: int = 0
     dtype: DType = DType.INT8
-    sums: bool = False
+    tame: bool = False
 
     def __str__(self) -> str:
         consts = {k: v.shape for k, v in self.constants.items() if v is not None}
         return f"{self.kind.__name__} {self.shapes} {dict(self.attributes)} {consts}"
 
 
-def case_graph(cases: list[Case], *, name: str = "cases") -> tuple[Graph, dict[str, Array]]:
-    """A graph with every case side by side, and random inputs for it."""
+def case_graph(
+    cases: list[Case], *, name: str = "cases", lanes: int = 32
+) -> tuple[Graph, dict[str, Array]]:
+    """A graph with every case side by side, and random inputs for it. lanes: of the chip, for
+    ops whose meaning depends on that."""
     graph, feeds = Graph(name), {}
     for i, case in enumerate(cases):
         rng = np.random.default_rng(case.seed)
@@ -46,18 +49,20 @@ def case_graph(cases: list[Case], *, name: str = "cases") -> tuple[Graph, dict[s
             scale = 1.0 if case.dtype is DType.INT8 else None
             kind = TensorType(shape, case.dtype, scale)
             entry = graph.add(Input(name=f"x{i}_{j}", type=kind))
-            feeds[entry.name] = random_array(rng, shape, case.dtype, sums=case.sums)
+            feeds[entry.name] = random_array(rng, shape, case.dtype, tame=case.tame)
             names.append(entry.name)
         for key, array in case.constants.items():
             names.append("" if array is None else graph.constant(f"c{i}_{key}", array))
         known: dict[str, Any] = {"out_scale": 1.0} if issubclass(case.kind, q.Int8Op) else {}
-        graph.add(case.kind(name=f"y{i}", inputs=tuple(names), **known, **case.attributes))
+        if "lanes" in case.attributes:
+            known["lanes"] = lanes
+        graph.add(case.kind(name=f"y{i}", inputs=tuple(names), **{**case.attributes, **known}))
     graph.outputs = tuple(f"y{i}" for i in range(len(cases)))
     return graph, feeds
 
 
 def random_array(
-    rng: np.random.Generator, shape: Shape, dtype: DType, *, sums: bool = False
+    rng: np.random.Generator, shape: Shape, dtype: DType, *, tame: bool = False
 ) -> Array:
     """All bytes of int8; floats of many magnitudes, zeros among them, but for one case in
     eight that has all patterns there are, denormals and infinities too."""
@@ -65,7 +70,7 @@ def random_array(
         return rng.integers(-128, 128, shape).astype(np.int8)
     if rng.integers(8) == 0:
         bits = rng.integers(0, 2**32, shape, dtype=np.uint32)
-        if sums:
+        if tame:
             bits &= np.uint32(0xDFFFFFFF)  # below 2^64
     else:
         spread = rng.integers(0, 12)
@@ -329,6 +334,36 @@ def luts(draw: DrawFn) -> Case:
     return Case(q.Int8Lut, draw(broadcast_shapes(1)), {}, {"table": table}, seed)
 
 
+EXTENTS = st.one_of(st.integers(1, 40), st.sampled_from([64, 197, 257, 512, 700]))
+
+
+@st.composite
+def leads(draw: DrawFn) -> tuple[Shape, Shape]:
+    """Leading dims of two batches of matrices, which broadcast to a common shape."""
+    full = tuple(draw(st.integers(1, 4)) for _ in range(draw(st.integers(0, 3))))
+    pairs = []
+    for _ in range(2):
+        shape = tuple(1 if draw(st.integers(0, 3)) == 0 else size for size in full)
+        pairs.append(shape[draw(st.sampled_from([0, 0, 0, len(full)])) :])
+    return pairs[0], pairs[1]
+
+
+@st.composite
+def matmuls(draw: DrawFn) -> Case:
+    """Single rows, columns and products, and matrices larger than local memory."""
+    large = draw(st.integers(0, 9)) == 9
+    left, right = ((), ()) if large else draw(leads())
+    m, n = draw(EXTENTS), draw(EXTENTS)
+    k = draw(st.sampled_from([900, 1500, 4500])) if large else draw(EXTENTS)
+    bits = int(np.ceil(np.log2(np.sqrt(k) * 50)))
+    attributes = {
+        "multiplier": draw(st.integers(2**30, 2**31 - 1)),
+        "shift": draw(st.integers(bits, bits + 3)),
+        "relu": draw(st.booleans()),
+    }
+    return Case(q.Int8MatMul, ((*left, m, k), (*right, k, n)), attributes, seed=draw(seeds))
+
+
 @st.composite
 def upsamples(draw: DrawFn) -> Case:
     factors = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
@@ -350,5 +385,6 @@ KERNELS: dict[str, SearchStrategy[Case]] = {
     "requant": requants(),
     "clip": clips(),
     "lut": luts(),
+    "matmul": matmuls(),
     "upsample": upsamples(),
 }

@@ -26,6 +26,7 @@ from cvi.ops.activation import (
 )
 from cvi.ops.conv import Conv2d, ConvTranspose2d, FullyConnected, MatMul
 from cvi.ops.elementwise import Add, Div, Eltwise, Max, Min, Mul, Sub
+from cvi.ops.lookup import ArgMax, Embedding
 from cvi.ops.movement import (
     Concat,
     Movement,
@@ -43,8 +44,8 @@ from cvi.ops.reduce import Reduce
 from cvi.ops.resize import Resize
 
 __all__ = [
-    "Abs", "Add", "AvgPool2d", "BatchNorm", "Clip", "Concat", "Conv2d", "ConvTranspose2d",
-    "Div", "Eltwise", "Elu", "Erf", "Exp", "FullyConnected", "Gelu", "HardSigmoid",
+    "Abs", "Add", "ArgMax", "AvgPool2d", "BatchNorm", "Clip", "Concat", "Conv2d", "ConvTranspose2d",
+    "Div", "Eltwise", "Elu", "Embedding", "Erf", "Exp", "FullyConnected", "Gelu", "HardSigmoid",
     "HardSwish", "LeakyRelu", "Log", "MatMul", "Max", "MaxPool2d", "Min", "Mish", "Movement",
     "Mul", "Neg", "PRelu", "Pad", "Permute", "PixelShuffle", "Pow", "Reciprocal", "Reduce",
     "Relu", "Reshape", "Resize", "Scale", "Sigmoid", "Slice", "Softmax", "Softplus", "Sqrt",

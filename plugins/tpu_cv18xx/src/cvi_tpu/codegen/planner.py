@@ -20,7 +20,7 @@ from cvi.ir import Op
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.codegen.context import BF16_BYTES, Context, View
 from cvi_tpu.codegen.tiling import Box, Range, sizes, split
-from cvi_tpu.isa.instructions import Copy, Instruction
+from cvi_tpu.isa.instructions import Copy, Instruction, Tdma
 from cvi_tpu.isa.operands import Dram, Local, Shape4, align, ceil_div, local_strides
 
 #: Estimated cost of a transfer: cycles to start, cycles per 16-byte beat (FACTS_COST 2).
@@ -84,7 +84,8 @@ class TiledOp(ABC):
     """An op as the planner sees it.
 
     name, operands: of the result and of the activations it is computed from; sources and
-    target: where they live in DRAM. output: extents (n, c, h, w) of the result.
+    target: where they live in DRAM. output: extents (n, c, h, w) of the result, the dims of
+    `target` unless they are given.
     reduction: extent of the summed dimension that may be cut (1 when there is none).
     element_bytes: of the result, 1 or 2 (BF16). strict: the instructions need operands in
     default layout. repeats_channels: an operand with one channel stands for all channels of
@@ -98,14 +99,19 @@ class TiledOp(ABC):
     converts: bool = False
 
     def __init__(
-        self, ctx: Context, op: Op, sources: Sequence[View] = (), target: View | None = None
+        self,
+        ctx: Context,
+        op: Op,
+        sources: Sequence[View] = (),
+        target: View | None = None,
+        output: Shape4 | None = None,
     ) -> None:
         self.ctx, self.spec, self.layer = ctx, ctx.spec, ctx.layer
         self.name, self.operands = op.name, op.inputs[: max(1, len(sources))]
         self.sources = tuple(sources) or (ctx.view(op.inputs[0]),)
         self.target = target or ctx.view(op.name)
         self.element_bytes = self.target.element_bytes
-        n, c, h, w = self.target.shape
+        n, c, h, w = output or self.target.shape
         self.output: Shape4 = (n, c, h, w)
 
     # -- what a kernel says ---------------------------------------------------
@@ -156,6 +162,15 @@ class TiledOp(ABC):
         most = self.spec.max_channels // self.spec.lanes * self.spec.lanes
         return list(sizes(self.reduction, most, self.units()["k"]))
 
+    def spaces(
+        self, ns: Sequence[int], hs: Sequence[int], ws: Sequence[int]
+    ) -> list[tuple[int, int, int]]:
+        """Which of these tile sizes along n, h and w go together: whole images before rows,
+        rows before columns."""
+        found = [(n, hs[0], ws[0]) for n in ns]
+        found += [(1, h, ws[0]) for h in hs[1:]]
+        return found + [(1, h, w) for w in ws[1:] for h in hs[-3:]]
+
     def units(self) -> Mapping[str, int]:
         """Granularity of tile sizes per dimension (default 1; lanes for c and k)."""
         return {"c": self.spec.lanes, "k": self.spec.lanes}
@@ -182,10 +197,15 @@ class TiledOp(ABC):
         return n * ceil_div(c, self.spec.lanes) * ceil_div(h * w, at_once)
 
     def local(self, address: int, shape: Shape4, element_bytes: int = 0) -> Local:
-        """A tile in default layout, of the result's element type unless said otherwise."""
+        """A tile as the op's instructions want it: in default layout; of the result's element
+        type unless said otherwise."""
         size = element_bytes or self.element_bytes
         strides = local_strides(shape, self.spec.lanes, element_bytes=size)
         return Local(address, shape, strides, bf16=size == BF16_BYTES)
+
+    def transfer(self, source: Local | Dram, target: Local | Dram) -> Tdma:
+        """The instruction that brings a tile into local memory or a result out of it."""
+        return Copy(source=source, target=target, layer=self.layer)
 
     def loads(self, tile: Tile) -> list[Load]:
         """Operands and constants of a tile."""
@@ -339,7 +359,7 @@ class _Divisions:
 
 
 def candidates(op: TiledOp) -> Iterator[list[Sizes]]:
-    """Tile sizes worth looking at: whole images before rows, rows before columns.
+    """Tile sizes worth looking at.
 
     Each list has one tile size of the result with ever smaller parts of the reduction: the
     first that fits is the best of the list.
@@ -351,10 +371,8 @@ def candidates(op: TiledOp) -> Iterator[list[Sizes]]:
     ks = op.depths()
     hs = list(sizes(h, size, units.get("h", 1)))
     ws = list(sizes(w, size, units.get("w", 1)))
-    spatial = [(a, hs[0], ws[0]) for a in sizes(n, op.spec.max_channels)]
-    spatial += [(1, b, ws[0]) for b in hs[1:]]
-    spatial += [(1, b, d) for d in ws[1:] for b in hs[-3:]]
-    for (tn, th, tw), tc in product(spatial, cs):
+    ns = list(sizes(n, op.spec.max_channels))
+    for (tn, th, tw), tc in product(op.spaces(ns, hs, ws), cs):
         yield [(tn, tc, th, tw, tk) for tk in ks]
 
 
@@ -462,10 +480,10 @@ class _Work:
     late: loads into a slot with a single buffer, which must wait for the tile before.
     """
 
-    loads: list[Copy] = field(default_factory=list)
-    late: list[Copy] = field(default_factory=list)
+    loads: list[Tdma] = field(default_factory=list)
+    late: list[Tdma] = field(default_factory=list)
     compute: list[Instruction] = field(default_factory=list)
-    stores: list[Copy] = field(default_factory=list)
+    stores: list[Tdma] = field(default_factory=list)
 
 
 def run(op: TiledOp, chosen: Plan | None = None) -> Plan:
@@ -507,20 +525,19 @@ def _allocate(slots: Mapping[str, Slot]) -> dict[str, _Buffers]:
 
 def _work(op: TiledOp, tile: Tile, buffers: Mapping[str, _Buffers]) -> _Work:
     work = _Work()
-    layer = op.layer
     for load in op.loads(tile):
         buffer = buffers[load.slot]
         if buffer.take(load.key):
             target = replace(load.target, address=buffer.address)
             queue = work.loads if buffer.slot.copies > 1 else work.late
-            queue.append(Copy(source=load.source, target=target, layer=layer))
+            queue.append(op.transfer(load.source, target))
     out = buffers["out"]
     out.take(tile.box)
     addresses = {name: buffer.address for name, buffer in buffers.items()}
     work.compute = list(op.compute(tile, addresses))
     if tile.last:
         result = op.local(out.address, tile.box.shape)
-        work.stores.append(Copy(source=result, target=op.store(tile.box), layer=layer))
+        work.stores.append(op.transfer(result, op.store(tile.box)))
     return work
 
 

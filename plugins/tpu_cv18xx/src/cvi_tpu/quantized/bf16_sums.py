@@ -202,17 +202,28 @@ def _depthwise(view: Array, weight: Array, out: Array) -> None:
             out[image, part] = total
 
 
-def products(left: Array, right: Array, order: Array) -> Float32:
-    """left[..., m, k] times right[..., k, n] with the products added in this order of k."""
+def products(left: Array, right: Array, order: Array, step: int = 0) -> Float32:
+    """left[..., m, k] times right[..., k, n] with the products added in this order of k, in
+    passes of `step`."""
     shape = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
     a = np.broadcast_to(left, (*shape, *left.shape[-2:]))
     b = np.broadcast_to(right, (*shape, *right.shape[-2:]))
     out = np.empty((*shape, left.shape[-2], right.shape[-1]), np.float32)
     for index in np.ndindex(*shape):
-        rows = a[index].T[order].astype(np.float64)
-        columns = b[index][order].astype(np.float64)
-        total = np.zeros(out.shape[-2:])
-        extremes = Extremes.of(rows, (1,)) * Extremes.of(columns, (1,))
-        accumulate(total, rows[:, :, None], columns[:, None, :], extremes)
-        out[index] = total
+        with np.errstate(all="ignore"):  # infinities and NaN
+            out[index] = _product(a[index], b[index], order, step)
+    return out
+
+
+def _product(left: Array, right: Array, order: Array, step: int) -> Float64:
+    """left[m, k] times right[k, n], some rows at a time."""
+    columns = right[order].astype(np.float64)
+    down = Extremes.of(columns, (1,))
+    out = np.zeros((left.shape[0], right.shape[1]))
+    count = max(1, _BLOCK // max(right.shape[1], 1))
+    for first in range(0, len(out), count):
+        rows = left[first : first + count].T[order].astype(np.float64)
+        extremes = Extremes.of(rows, (1,)) * down
+        total = out[first : first + count]
+        accumulate(total, rows[:, :, None], columns[:, None, :], extremes, step)
     return out

@@ -45,6 +45,7 @@ class Rewriter:
         self.read_in: frozenset[DType] = frozenset()
         self._thresholds = thresholds
         self._forms: dict[str, dict[DType, Operand]] = {}
+        self._indices: set[str] = set()
 
     # -- the float graph ----------------------------------------------------
 
@@ -80,13 +81,20 @@ class Rewriter:
             return None
         return next(iter(self._forms.get(name, ())), None)
 
+    def is_index(self, name: str) -> bool:
+        """Whether a value is made of positions."""
+        return name in self._indices
+
     def is_float(self, name: str) -> bool:
         """Whether a value is computed in fp32."""
         return self.computed_in(name) is DType.FP32
 
     def form(self, name: str, dtype: DType) -> Operand:
-        """A value in an element type; a constant int8 operand gets a scale of its own."""
+        """A value in an element type; a constant int8 operand gets a scale of its own.
+        Positions stay as they are."""
         forms = self._forms.setdefault(name, {})
+        if name in self._indices:
+            return next(iter(forms.values()))
         if dtype not in forms:
             known = self.constant(name) is not None
             forms[dtype] = self._stored(name, dtype) if known else cast(self, name, forms, dtype)
@@ -132,9 +140,14 @@ class Rewriter:
 
     def ranked(self, x: Operand, rank: int, helper: str, suffix: str) -> Operand:
         """The operand with leading dimensions of 1 up to the rank, as broadcasting needs."""
-        if len(x.shape) == rank:
-            return x
         shape = (1,) * (rank - len(x.shape)) + x.shape
+        return self.reshaped(x, shape, helper, suffix)
+
+    def reshaped(self, x: Operand, shape: Shape, helper: str, suffix: str) -> Operand:
+        """The operand with another shape; where it has not, a Reshape is added that is called
+        `<helper>_<suffix>`, or a constant is stored anew."""
+        if x.shape == shape:
+            return x
         values = self.graph.constants.get(x.name)
         if values is not None:
             return replace(x, name=self.store(helper, suffix, values.reshape(shape)), shape=shape)
@@ -170,11 +183,19 @@ class Rewriter:
         self.define(op)
 
     def define_fp32(self, op: Op) -> None:
-        """Add the op that computes the layer of the same name in fp32."""
+        """Add the op that computes the layer of the same name in fp32 (or moves integers)."""
         self.define(op)
 
+    def define_indices(self, op: Op) -> None:
+        """Add the op that computes positions, which steps of a scale cannot express."""
+        self.define(op)
+        self._indices.add(op.name)
+
     def define_input(self, op: Input, dtype: DType) -> None:
-        """Add a network input with elements of that type."""
+        """Add a network input with elements of that type; integers stay as they are."""
+        if op.type.dtype is not DType.FP32:
+            self.define_indices(op)
+            return
         scale = self.scale(op.name) if dtype is DType.INT8 else None
         self.define(op.with_(type=replace(op.type, dtype=dtype, scale=scale)))
 
@@ -224,11 +245,6 @@ class Chain:
         self._flush()
         self._pending = suffix, op.with_(inputs=(self._x.name, *op.inputs[1:]))
 
-    def operand(self) -> Operand:
-        """The last result as a helper that other chains may start from."""
-        self._flush()
-        return self._x
-
     def cut(self, suffix: str, sizes: Shape) -> None:
         """Append a Slice of the first elements of every axis."""
         zeros, ones = (0,) * len(sizes), (1,) * len(sizes)
@@ -261,6 +277,11 @@ class Chain:
                 "unclamped",
                 Int8Clip(name="", inputs=("",), out_scale=scale, minimum=0, maximum=top),
             )
+
+    def end(self) -> Operand:
+        """The last result, when it is not the layer's own."""
+        self._flush()
+        return self._x
 
     def close(self) -> None:
         """Give the last op the layer's name; an empty chain becomes a plain copy of names."""

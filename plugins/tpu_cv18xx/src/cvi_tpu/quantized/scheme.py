@@ -14,6 +14,7 @@ from cvi.precision import Precision, PrecisionPlan
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.choice import Choices
 from cvi_tpu.quantized.rewriter import Rewriter
+from cvi_tpu.quantized.rules.lookup import INDICES
 from cvi_tpu.quantized.thresholds import Thresholds, no_table
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ class TpuScheme:
         """The quantised graph; its outputs are in the order of the float graph's.
 
         inputs_type, outputs_type: int8, bf16 or fp32; inputs "auto": as they are computed
-        with. UnsupportedError lists every layer that cannot be computed, InputError when
+        with. Inputs of integers stay what they are, and positions (of maxima) are always
+        fp32. UnsupportedError lists every layer that cannot be computed, InputError when
         INT8 layers lack a threshold.
         """
         _check_type("inputs type", inputs_type, (*_TYPES, AUTO))
@@ -150,7 +152,7 @@ def spec_of(chip: Chip) -> ChipSpec:
 
 def _problems(graph: Graph, choices: Choices) -> Iterator[str]:
     for op in graph.inputs:
-        if op.type.dtype is not DType.FP32:
+        if op.type.dtype not in (DType.FP32, *INDICES):
             yield f"{op.name} ({op.kind}): the input is {op.type}; the TPU needs fp32 inputs"
     for layer, choice in choices.items():
         yield from (f"{layer.name} ({layer.kind}): {problem}" for problem in choice.problems)

@@ -1,5 +1,16 @@
 """The kernels: importing this package registers how every quantised op is lowered."""
 
-from cvi_tpu.codegen.kernels import bf16_eltwise, bf16_tables, casts, conv, eltwise, movement, pool
+from cvi_tpu.codegen.kernels import (
+    bf16_eltwise,
+    bf16_tables,
+    casts,
+    conv,
+    eltwise,
+    matmul,
+    movement,
+    pool,
+)
 
-__all__ = ["bf16_eltwise", "bf16_tables", "casts", "conv", "eltwise", "movement", "pool"]
+__all__ = [
+    "bf16_eltwise", "bf16_tables", "casts", "conv", "eltwise", "matmul", "movement", "pool",
+]  # fmt: skip

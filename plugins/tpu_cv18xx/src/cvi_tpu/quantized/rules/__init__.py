@@ -11,6 +11,8 @@ def load() -> None:
         conv,
         dense,
         eltwise,
+        lookup,
+        matmul,
         movement,
         pool,
         resize,

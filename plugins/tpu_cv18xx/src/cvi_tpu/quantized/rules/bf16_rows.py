@@ -47,7 +47,7 @@ class Rows:
             pad = Pad(name="", inputs=("",), before=(0,) * 4, after=after, value=padding)
             chain.then("filled", pad)
         chain.reshape("pieces", (1, self.outer, self.pieces, self._width))
-        return chain.operand()
+        return chain.end()
 
     def chain(self, x: Operand | None = None) -> Chain:
         """A chain that starts at an operand, the rows unless said otherwise."""
@@ -92,21 +92,21 @@ def softmax(op: Softmax, to: Rewriter) -> None:
     largest = rows.chain()
     rows.largest(largest)
     below = rows.chain()
-    below.then("below", Bf16Sub(name="", inputs=("", largest.operand().name)))
-    distance = below.operand()
+    below.then("below", Bf16Sub(name="", inputs=("", largest.end().name)))
+    distance = below.end()
     chain = rows.chain(distance)
     interpolated(chain, "exp", lines(np.exp, 16, below_zero=True, low=0.0))
-    exponentials = chain.operand()
+    exponentials = chain.end()
     total = rows.chain(exponentials)
     rows.sum(total)
     if op.log:
         split(total, "log", logarithm(), added=True)
         result = rows.chain(distance)
-        result.then("result", Bf16Sub(name="", inputs=("", total.operand().name)))
+        result.then("result", Bf16Sub(name="", inputs=("", total.end().name)))
     else:
         split(total, "reciprocal", power(-1))
         result = rows.chain(exponentials)
-        result.then("result", Bf16Mul(name="", inputs=("", total.operand().name)))
+        result.then("result", Bf16Mul(name="", inputs=("", total.end().name)))
     rows.restore(result)
     result.close()
 

@@ -18,8 +18,11 @@ def movement(op: Movement, to: Rewriter) -> None:
     grows = op.type.elements > to.source.type_of(name).elements
     if grows and dtype in TPU and len(to.read_in) == 1 and to.read_in <= set(TPU):
         (dtype,) = to.read_in
-    source = to.form(name, dtype)
-    to.define(op.with_(inputs=(source.name,)))
+    moved = op.with_(inputs=(to.form(name, dtype).name,))
+    if to.is_index(name):
+        to.define_indices(moved)
+    else:
+        to.define(moved)
 
 
 for _precision in _ALL:
@@ -49,4 +52,8 @@ def _concat(op: Concat, to: Rewriter, planned: DType) -> None:
         ]
     else:
         operands = [to.form(name, dtype or planned) for name in op.inputs]
-    to.define(op.with_(inputs=tuple(x.name for x in operands)))
+    joined = op.with_(inputs=tuple(x.name for x in operands))
+    if all(to.is_index(name) for name in op.inputs):
+        to.define_indices(joined)
+    else:
+        to.define(joined)
