@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
-from kernel_cases import Case, Shape, reaches, seeds
+from tests.differential.kernel_cases import Case, Shape, reaches, seeds
 
 from cvi.ir import Array, DType
 from cvi_tpu.quantized import bf16

@@ -38,16 +38,18 @@ from cvi.ops.movement import (
     Tile,
     Upsample,
 )
-from cvi.ops.norm import BatchNorm, Scale, Softmax
+from cvi.ops.norm import BatchNorm, LayerNorm, Scale, Softmax
 from cvi.ops.pool import AvgPool2d, MaxPool2d
+from cvi.ops.recurrent import Gru, Lstm, Recurrent
 from cvi.ops.reduce import Reduce
 from cvi.ops.resize import Resize
 
 __all__ = [
-    "Abs", "Add", "ArgMax", "AvgPool2d", "BatchNorm", "Clip", "Concat", "Conv2d", "ConvTranspose2d",
-    "Div", "Eltwise", "Elu", "Embedding", "Erf", "Exp", "FullyConnected", "Gelu", "HardSigmoid",
-    "HardSwish", "LeakyRelu", "Log", "MatMul", "Max", "MaxPool2d", "Min", "Mish", "Movement",
-    "Mul", "Neg", "PRelu", "Pad", "Permute", "PixelShuffle", "Pow", "Reciprocal", "Reduce",
-    "Relu", "Reshape", "Resize", "Scale", "Sigmoid", "Slice", "Softmax", "Softplus", "Sqrt",
-    "Sub", "Swish", "Tanh", "Tile", "Unary", "Upsample",
+    "Abs", "Add", "ArgMax", "AvgPool2d", "BatchNorm", "Clip", "Concat", "Conv2d",
+    "ConvTranspose2d", "Div", "Eltwise", "Elu", "Embedding", "Erf", "Exp", "FullyConnected",
+    "Gelu", "Gru", "HardSigmoid", "HardSwish", "LayerNorm", "LeakyRelu", "Log", "Lstm", "MatMul",
+    "Max", "MaxPool2d", "Min", "Mish", "Movement", "Mul", "Neg", "PRelu", "Pad", "Permute",
+    "PixelShuffle", "Pow", "Reciprocal", "Recurrent", "Reduce", "Relu", "Reshape", "Resize",
+    "Scale", "Sigmoid", "Slice", "Softmax", "Softplus", "Sqrt", "Sub", "Swish", "Tanh", "Tile",
+    "Unary", "Upsample",
 ]  # fmt: skip

@@ -47,7 +47,7 @@ class TiledTable(TiledEltwise):
             for i, t in enumerate(self.tables)
         ]
 
-    def spaces(self, result: Local) -> list[Local]:
+    def rooms(self, result: Local) -> list[Local]:
         """Tensors like the result in the room behind it."""
         size = tile_bytes(result)
         return [
@@ -73,7 +73,7 @@ class TiledInterpolate(TiledTable):
     ) -> list[Instruction]:
         op, (x,) = self.op, operands
         assert isinstance(op, Bf16Interpolate)
-        rest, index, slope = self.spaces(result)
+        rest, index, slope = self.rooms(result)
         last = [self.calculate(ArithOp.MUL, result, result, x)] if op.gated else []
         return [
             self.calculate(ArithOp.MUL, rest, x, op.scale),
@@ -102,7 +102,7 @@ class TiledSplit(TiledTable):
     ) -> list[Instruction]:
         op, (x,) = self.op, operands
         assert isinstance(op, Bf16Split)
-        (upper,) = self.spaces(result)
+        (upper,) = self.rooms(result)
         join = ArithOp.ADD if op.added else ArithOp.MUL
         return [
             Arith(op=ArithOp.COPY, result=low_bytes(upper), left=high_bytes(x), layer=self.layer),

@@ -9,15 +9,26 @@ import math
 
 import numpy as np
 
-from cvi.ir import DType, Graph, Op, Shape
-from cvi.ops import Pad, Permute, Reduce, Softmax
+from cvi.ir import Array, DType, Graph, Op, Shape
+from cvi.ops import LayerNorm, Pad, Permute, Reduce, Softmax
 from cvi_tpu.chip import ChipSpec
+from cvi_tpu.quantized.bf16 import encode
 from cvi_tpu.quantized.bf16_tables import lines, logarithm, power
-from cvi_tpu.quantized.ops import Bf16AvgPool2d, Bf16MaxPool2d, Bf16Mul, Bf16Sub
+from cvi_tpu.quantized.ops import (
+    Bf16Add,
+    Bf16AddConstant,
+    Bf16AvgPool2d,
+    Bf16MaxPool2d,
+    Bf16Mul,
+    Bf16Sub,
+)
 from cvi_tpu.quantized.registry import quantizes, requires
 from cvi_tpu.quantized.rewriter import Chain, Operand, Rewriter
 from cvi_tpu.quantized.rules.bf16_functions import interpolated, split
-from cvi_tpu.quantized.rules.pool import LARGEST_NUMBER, fits_in_lane
+from cvi_tpu.quantized.rules.pool import fits_in_lane
+
+_NEVER_LARGEST = -(2.0**96)
+"""Fills rows of which the largest value is wanted; any number less it is finite."""
 
 
 class Rows:
@@ -31,7 +42,7 @@ class Rows:
         self._order = kept + axes
         self.outer = math.prod(x.shape[i] for i in kept)
         self.length = math.prod(x.shape[i] for i in axes)
-        self.pieces = math.ceil(self.length / to.spec.max_size)
+        self.pieces = pieces(self.length, to.spec.max_size)
         self._width = math.ceil(self.length / self.pieces)
         self.x = self._laid_out(x, padding)
 
@@ -48,6 +59,12 @@ class Rows:
             chain.then("filled", pad)
         chain.reshape("pieces", (1, self.outer, self.pieces, self._width))
         return chain.end()
+
+    def along(self, values: Array, suffix: str) -> Operand:
+        """A constant with an element for each place in a row; all rows have it."""
+        shape = (1, 1, self.pieces, self._width)
+        name = self.to.store(self.op.name, suffix, encode(values.astype(np.float32)).reshape(shape))
+        return Operand(name, shape, 1.0, DType.BF16)
 
     def chain(self, x: Operand | None = None) -> Chain:
         """A chain that starts at an operand, the rows unless said otherwise."""
@@ -82,13 +99,20 @@ class Rows:
             chain.then("order", Permute(name="", inputs=("",), order=back))
 
 
+def pieces(length: int, most: int) -> int:
+    """Into how many pieces of up to `most` elements a row is cut: equal ones if it can be."""
+    least = math.ceil(length / most)
+    equal = (n for n in range(least, min(4 * least, most) + 1) if length % n == 0)
+    return next(equal, least)
+
+
 @quantizes(Softmax, precision=DType.BF16)
 def softmax(op: Softmax, to: Rewriter) -> None:
     """exp(x - largest) by lines down to -16 and 0 below, times the reciprocal of its sum.
 
     The logarithm is x - largest - ln of the sum.
     """
-    rows = Rows(op, to, (op.axis,), -LARGEST_NUMBER)
+    rows = Rows(op, to, (op.axis,), _NEVER_LARGEST)
     largest = rows.chain()
     rows.largest(largest)
     below = rows.chain()
@@ -109,6 +133,58 @@ def softmax(op: Softmax, to: Rewriter) -> None:
         result.then("result", Bf16Mul(name="", inputs=("", total.end().name)))
     rows.restore(result)
     result.close()
+
+
+@quantizes(LayerNorm, precision=DType.BF16)
+def layer_norm(op: LayerNorm, to: Rewriter) -> None:
+    """The row less its mean, times the root of the reciprocal of the mean of its squares.
+
+    A mean is known to eight bits only: that of what is left is subtracted once more.
+    """
+    axes = tuple(range(op.axis, len(op.type.shape)))
+    rows = Rows(op, to, axes, 0.0)
+    centred = rows.x
+    for _ in range(2):
+        mean = rows.chain(centred)
+        rows.sum(mean, 1 / rows.length)
+        less = rows.chain(centred)
+        less.then("centred", Bf16Sub(name="", inputs=("", mean.end().name)))
+        centred = less.end()
+    spread = rows.chain(centred)
+    spread.then("square", Bf16Mul(name="", inputs=("", centred.name)))
+    rows.sum(spread, 1 / rows.length)
+    spread.then("variance", Bf16AddConstant(name="", inputs=("",), value=op.eps))
+    split(spread, "factor", power(-0.5))
+    chain = rows.chain(centred)
+    chain.then("normal", Bf16Mul(name="", inputs=("", spread.end().name)))
+    for suffix, kind, name in zip(
+        ("gamma", "beta"), (Bf16Mul, Bf16Add), (*op.inputs[1:], "", ""), strict=False
+    ):
+        values = to.constant(name)
+        if values is not None:
+            chain.then(suffix, kind(name="", inputs=("", rows.along(values, suffix).name)))
+    rows.restore(chain)
+    chain.close()
+
+
+@requires(LayerNorm, precision=DType.BF16)
+def parameters_are_constant(op: LayerNorm, graph: Graph, spec: ChipSpec) -> bool:
+    """gamma or beta is computed
+
+    multiply and add in layers of their own
+    """
+    return all(not name or name in graph.constants for name in op.inputs[1:])
+
+
+@requires(LayerNorm, precision=DType.BF16)
+def row_is_even(op: LayerNorm, graph: Graph, spec: ChipSpec) -> bool:
+    """a row is longer than 4063 elements and cannot be cut into few equal pieces
+
+    normalise fewer elements at a time
+    """
+    length = math.prod(op.type.shape[op.axis :])
+    count = pieces(length, spec.max_size)
+    return length % count == 0 and fits_in_lane((count, 1), spec, DType.BF16)
 
 
 @quantizes(Reduce, precision=DType.BF16)
@@ -140,5 +216,5 @@ def row_fits(op: Softmax | Reduce, graph: Graph, spec: ChipSpec) -> bool:
     """
     axes = (op.axis,) if isinstance(op, Softmax) else op.axes
     shape = graph.type_of(op.inputs[0]).shape
-    pieces = math.ceil(math.prod(shape[i] for i in axes) / spec.max_size)
-    return fits_in_lane((pieces, 1), spec, DType.BF16)
+    count = pieces(math.prod(shape[i] for i in axes), spec.max_size)
+    return fits_in_lane((count, 1), spec, DType.BF16)
