@@ -125,9 +125,7 @@ def max_pools(draw: DrawFn) -> Case:
         "pads": tuple(draw(st.integers(0, kernel[i % 2] - 1)) for i in range(4)),
     }
     shape = (draw(st.sampled_from([1, 2])), draw(channels()), *draw(planes(least=5)))
-    return Case(
-        q.Bf16MaxPool2d, (shape,), attributes, seed=draw(seeds), dtype=DType.BF16, tame=True
-    )
+    return Case(q.Bf16MaxPool2d, (shape,), attributes, seed=draw(seeds), dtype=DType.BF16)
 
 
 @st.composite
@@ -193,7 +191,8 @@ def casts(draw: DrawFn) -> Case:
         )
     )
     scale = {"scale": draw(st.sampled_from([1.0, 0.0137, 25.4]))} if scaled else {}
-    return Case(kind, draw(shapes(1)), scale, seed=draw(seeds), dtype=dtype)
+    tame = kind is q.Int8FromBf16  # the chips' simulators differ from 2^64 on
+    return Case(kind, draw(shapes(1)), scale, seed=draw(seeds), dtype=dtype, tame=tame)
 
 
 @st.composite

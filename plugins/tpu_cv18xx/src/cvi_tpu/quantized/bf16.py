@@ -106,6 +106,15 @@ def relu(values: Float32) -> Float32:
     return np.where((values > 0) | ~np.isfinite(values), values, np.float32(0))
 
 
+def overflowing(values: Array, *operands: Array) -> Array:
+    """Results of comparisons, but an infinity where an operand is no finite number: that is
+    an overflow whatever it is compared with (measured)."""
+    finite = np.isfinite(operands[0])
+    for operand in operands[1:]:
+        finite = finite & np.isfinite(operand)
+    return np.where(finite, values, np.float32(np.inf))
+
+
 def toward_zero(a: Float64, b: Float64) -> Float64:
     """a + b of numbers that fp32 holds, rounded toward zero to what fp32 holds.
 

@@ -68,11 +68,11 @@ class Bf16Mul(_WithRelu):
 
 
 def _larger(a: Array, b: Array) -> Array:
-    return np.where(a > b, a, b)
+    return bf16.overflowing(np.maximum(a, b), a, b)
 
 
 def _smaller(a: Array, b: Array) -> Array:
-    return np.where(a < b, a, b)
+    return bf16.overflowing(np.minimum(a, b), a, b)
 
 
 @dataclass(frozen=True, kw_only=True)

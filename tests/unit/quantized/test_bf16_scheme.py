@@ -1,0 +1,253 @@
+"""The scheme in BF16 and with a precision per layer."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from small_nets import BareChip, calibrated, chip, network, random, samples, table_of
+
+from cvi import ops
+from cvi.compare import compare_tensors
+from cvi.errors import InputError, UnsupportedError
+from cvi.execute import evaluate
+from cvi.flow.real import quantised_inputs, real_values
+from cvi.ir import Array, DType, Graph, Op
+from cvi.precision import Precision, PrecisionPlan
+from cvi_tpu.quantized.choice import Choices
+from cvi_tpu.quantized.scheme import Bf16Scheme, Int8Scheme, MixedScheme, TpuScheme
+
+LAYERS: dict[str, tuple[list[Op], dict[str, Array]]] = {
+    "conv": (
+        [ops.Conv2d(name="y", inputs=("x", "w", "b"), pads=(1, 1, 1, 1), relu=True, relu_max=1.0)],
+        {"w": random(6, 4, 3, 3), "b": random(6)},
+    ),
+    "padded": (
+        [ops.Conv2d(name="y", inputs=("x", "w", ""), pads=(2, 2, 2, 2), pad_value=0.5)],
+        {"w": random(6, 4, 3, 3)},
+    ),
+    "dilated": (
+        [ops.Conv2d(name="y", inputs=("x", "w", ""), pads=(18,) * 4, dilation=(18, 18))],
+        {"w": random(6, 4, 3, 3)},
+    ),
+    "transposed": (
+        [ops.ConvTranspose2d(name="y", inputs=("x", "w", "b"), stride=(2, 2), pads=(1, 1, 1, 1))],
+        {"w": random(4, 6, 4, 4), "b": random(6)},
+    ),
+    "scale": (
+        [ops.Scale(name="y", inputs=("x", "s", "b"))], {"s": random(4), "b": random(4, seed=1)}
+    ),
+    "norm": (
+        [ops.BatchNorm(name="y", inputs=("x", "g", "b", "m", "v"))],
+        {"g": random(4), "b": random(4, seed=1), "m": random(4, seed=2),
+         "v": random(4, low=0.5, high=2.0)},
+    ),
+    "dense": (
+        [ops.Reshape(name="r", inputs=("x",), shape=(4, 64)),
+         ops.FullyConnected(name="y", inputs=("r", "w", "b"), relu=True)],
+        {"w": random(10, 64), "b": random(10)},
+    ),
+    "product": ([ops.MatMul(name="y", inputs=("x", "x"))], {}),
+    "max": ([ops.MaxPool2d(name="y", inputs=("x",), kernel=(3, 3), pads=(1, 1, 1, 1))], {}),
+    "mean": (
+        [ops.AvgPool2d(name="y", inputs=("x",), kernel=(3, 3), stride=(2, 2), pads=(1, 1, 1, 1))],
+        {},
+    ),
+    "sum": (
+        [ops.Add(name="a", inputs=("x", "c"), relu=True),
+         ops.Sub(name="y", inputs=("a", "x"), relu=True, relu_max=0.5)],
+        {"c": random(4, 1, 1)},
+    ),
+    "number": (
+        [ops.Mul(name="a", inputs=("c", "x")), ops.Add(name="y", inputs=("a", "c", "x"))],
+        {"c": np.float32([0.75])},
+    ),
+    "extremes": (
+        [ops.Max(name="a", inputs=("x", "c")), ops.Min(name="y", inputs=("d", "a"))],
+        {"c": random(4, 8, 8, seed=5), "d": random(1, 4, 1, 8, seed=6)},
+    ),
+    "quotient": (
+        [ops.Exp(name="e", inputs=("x",)), ops.Div(name="q", inputs=("x", "e")),
+         ops.Div(name="y", inputs=("q", "c"))],
+        {"c": random(8, low=0.5, high=2.0)},
+    ),
+    "slopes": ([ops.PRelu(name="y", inputs=("x", "s"))], {"s": random(4)}),
+    "clip": ([ops.Clip(name="y", inputs=("x",), minimum=-0.3, maximum=0.6)], {}),
+    "softmax": ([ops.Softmax(name="y", inputs=("x",), axis=1)], {}),
+    "log softmax": ([ops.Softmax(name="y", inputs=("x",), axis=3, log=True)], {}),
+    "l2": ([ops.Reduce(name="y", inputs=("x",), method="l2", axes=(1, 3))], {}),
+    "layer norm": (
+        [ops.LayerNorm(name="y", inputs=("x", "g", "b"), axis=2)],
+        {"g": random(8, 8, low=0.5), "b": random(8, 8, seed=3)},
+    ),
+    "movement": (
+        [ops.Upsample(name="u", inputs=("x",), factors=(2, 2)),
+         ops.Permute(name="p", inputs=("u",), order=(0, 2, 1, 3)),
+         ops.Concat(name="y", inputs=("p", "p"), axis=3)],
+        {},
+    ),
+    "lstm": (
+        [ops.Reshape(name="s", inputs=("x",), shape=(8, 2, 16)),
+         ops.Lstm(name="y", inputs=("s", "w", "r", "b"), direction="bidirectional")],
+        {"w": random(2, 20, 16), "r": random(2, 20, 5, seed=1), "b": random(2, 40, seed=2)},
+    ),
+    "gru": (
+        [ops.Reshape(name="s", inputs=("x",), shape=(8, 2, 16)),
+         ops.Gru(name="y", inputs=("s", "w", "r", "b", "h"), direction="reverse", result="hidden",
+                 linear_before_reset=False)],
+        {"w": random(1, 15, 16), "r": random(1, 15, 5, seed=1), "b": random(1, 30, seed=2),
+         "h": random(1, 2, 5, seed=4)},
+    ),
+}  # fmt: skip
+
+
+def bf16(graph: Graph, on: BareChip | None = None, **types: str) -> Graph:
+    return Bf16Scheme().quantize(graph, None, None, on or BareChip(), **types)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_layers_are_near_their_floats(layer: str) -> None:
+    layers, constants = LAYERS[layer]
+    graph = network(*layers, **constants)
+    x = samples(graph)
+    quantised = bf16(graph)
+    values = evaluate(quantised, quantised_inputs(quantised, x), keep=True)
+    fast = evaluate(quantised, quantised_inputs(quantised, x), keep=True, exact=False)
+    want = evaluate(graph, x, keep=True)
+    for op in graph.ops:
+        for found in (values, fast):
+            real = real_values(quantised, {op.name: found[op.name]})[op.name]
+            assert compare_tensors(real, want[op.name]).cosine > 0.9999, op.name
+
+
+def test_casts_are_added_once() -> None:
+    graph = network(
+        ops.Relu(name="a", inputs=("x",)),
+        ops.Relu(name="b", inputs=("a",)),
+        ops.Neg(name="c", inputs=("a",)),
+        ops.Abs(name="d", inputs=("a",)),
+        outputs=("b", "c", "d", "a"),
+    )
+    plan = PrecisionPlan(layers={"b": Precision.BF16, "c": Precision.BF16})
+    table = calibrated(graph, samples(graph))
+    quantised = MixedScheme().quantize(graph, table, plan, BareChip())
+    kinds = Counter(op.kind for op in quantised.ops)
+    assert kinds["Bf16FromInt8"] == 1
+    assert quantised["a_dequant_bf16"].inputs == ("a",)
+    assert quantised["d"].type.dtype is DType.INT8
+    assert quantised["c"].type.dtype is DType.BF16
+    assert kinds["Fp32FromBf16"] == 2 and kinds["Dequantize"] == 2
+
+
+def test_int8_layers_read_bf16_ones() -> None:
+    graph = network(ops.Neg(name="a", inputs=("x",)), ops.Relu(name="b", inputs=("a",)))
+    plan = PrecisionPlan(layers={"a": Precision.BF16})
+    x = samples(graph)
+    quantised = MixedScheme().quantize(graph, calibrated(graph, x), plan, BareChip())
+    assert quantised["x"].type.dtype is DType.BF16
+    assert [op.kind for op in quantised.ops] == [
+        "Input", "Bf16MulConstant", "Int8FromBf16", "Int8Clip", "Dequantize",
+    ]  # fmt: skip
+    y = evaluate(quantised, quantised_inputs(quantised, x))[quantised.outputs[0]]
+    assert np.abs(y - evaluate(graph, x)["b"]).max() < 0.02
+
+
+def test_movements_stay_where_their_operand_is() -> None:
+    graph = network(
+        ops.Neg(name="a", inputs=("x",)),
+        ops.Slice(name="s", inputs=("a",), starts=(0,) * 4, sizes=(1, 2, 8, 8), steps=(1,) * 4),
+        ops.Relu(name="r", inputs=("s",)),
+        ops.Upsample(name="u", inputs=("r",), factors=(2, 2)),
+        ops.Abs(name="y", inputs=("u",)),
+    )
+    plan = PrecisionPlan(layers={"a": Precision.BF16, "y": Precision.BF16})
+    quantised = MixedScheme().quantize(graph, calibrated(graph, samples(graph)), plan, BareChip())
+    assert quantised["s"].type.dtype is DType.BF16  # then cast: fewer elements
+    assert quantised["u"].type.dtype is DType.BF16  # cast before: fewer elements
+    assert quantised["r"].type.dtype is DType.INT8
+
+
+def test_joined_tensors_keep_their_common_type() -> None:
+    layers = [
+        ops.Neg(name="a", inputs=("x",)),
+        ops.Abs(name="b", inputs=("x",)),
+        ops.Concat(name="y", inputs=("a", "b"), axis=1),
+    ]
+    graph = network(*layers)
+    table = calibrated(graph, samples(graph))
+    for names, dtype in ((("a", "b"), DType.BF16), (("a",), DType.INT8), (("a", "y"), DType.BF16)):
+        plan = PrecisionPlan(layers=dict.fromkeys(names, Precision.BF16))
+        quantised = MixedScheme().quantize(graph, table, plan, BareChip(), outputs_type="bf16")
+        assert quantised["y"].type.dtype is dtype
+
+
+def test_chips_without_cpu_functions_cast_and_divide_on_the_tpu() -> None:
+    graph = network(ops.Softmax(name="y", inputs=("x",), axis=1))
+    on = chip(has_cpu_functions=False)
+    quantised = bf16(graph, on, inputs_type="fp32", outputs_type="fp32")
+    assert [op.type.dtype for op in (quantised["x"], quantised[quantised.outputs[0]])] == [
+        DType.FP32, DType.FP32,
+    ]  # fmt: skip
+    assert {"CpuSoftmax", "Quantize", "Dequantize"}.isdisjoint(op.kind for op in quantised.ops)
+    relu = network(ops.Relu(name="y", inputs=("x",)))
+    int8 = Int8Scheme().quantize(relu, table_of({"x": 1.0, "y": 1.0}), None, on, inputs_type="fp32")
+    assert [op.kind for op in int8.ops] == [
+        "Input", "Bf16FromFp32", "Int8FromBf16", "Int8Clip", "Bf16FromInt8", "Fp32FromBf16",
+    ]  # fmt: skip
+
+
+def test_layers_fall_to_the_nearest_precision_and_say_so() -> None:
+    graph = network(
+        ops.LayerNorm(name="n", inputs=("x", "", ""), axis=3),
+        ops.Relu(name="y", inputs=("n",)),
+    )
+    scheme = MixedScheme()
+    (note,) = scheme.notes(graph, BareChip())
+    assert note.startswith("n (LayerNorm) is computed in BF16 instead of INT8: there is no INT8")
+    assert not scheme.problems(graph, BareChip())
+    quantised = scheme.quantize(graph, calibrated(graph, samples(graph)), None, BareChip())
+    assert quantised["n"].type.dtype is DType.BF16 and quantised["y"].type.dtype is DType.INT8
+    (problem,) = Int8Scheme().problems(graph, BareChip())
+    assert "no INT8 rule" in problem
+
+
+def test_weights_in_int8_are_not_mixed() -> None:
+    graph = network(ops.Relu(name="y", inputs=("x",)))
+    plan = PrecisionPlan(layers={"y": Precision.MIX_BF16})
+    (note,) = MixedScheme().notes(graph, BareChip(), plan)
+    assert note == "y (Relu) is computed in BF16: weights in int8 are not supported"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "plan", "why"),
+    [
+        (Bf16Scheme(), PrecisionPlan(), "cannot compute layers in INT8"),
+        (Bf16Scheme(), PrecisionPlan(Precision.BF16, {"y": Precision.INT8}), "every layer in BF16"),
+        (Int8Scheme(), PrecisionPlan(layers={"y": Precision.BF16}), "every layer in INT8"),
+    ],
+)
+def test_plans_that_a_scheme_does_not_do(scheme: TpuScheme, plan: PrecisionPlan, why: str) -> None:
+    graph = network(ops.Relu(name="y", inputs=("x",)))
+    with pytest.raises(UnsupportedError, match=why):
+        scheme.quantize(graph, None, plan, BareChip())
+
+
+def test_int8_layers_need_thresholds() -> None:
+    graph = network(ops.Relu(name="y", inputs=("x",)))
+    with pytest.raises(InputError, match="INT8 needs a calibration table"):
+        MixedScheme().quantize(graph, None, None, BareChip())
+    with pytest.raises(InputError, match="INT8 needs a calibration table"):
+        bf16(graph, inputs_type="int8")
+
+
+def test_constraints_hold_per_precision() -> None:
+    graph = network(ops.MaxPool2d(name="y", inputs=("x",), kernel=(2, 2), dilation=(3, 3)))
+    choices = Choices(graph, PrecisionPlan(Precision.BF16), BareChip().spec, mixes=True)
+    assert choices["y"].problems and not choices["y"].note
+    computed = network(
+        ops.LayerNorm(name="y", inputs=("x", "g", ""), axis=3),
+        inputs={"x": (1, 2, 3, 4), "g": (4,)},
+    )
+    (problem,) = Bf16Scheme().problems(computed, BareChip())
+    assert "gamma or beta is computed" in problem
