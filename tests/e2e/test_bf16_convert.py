@@ -92,7 +92,7 @@ def test_floats_go_in_and_come_out_on_every_chip(spec: ChipSpec, tmp_path: Path)
 def test_unknown_layers_in_a_table_are_refused_with_near_names(tmp_path: Path) -> None:
     table = tmp_path / "table"
     table.write_text("/0/0.5/Relu_output_0_Rely\n")
-    with pytest.raises(InputError, match="no layer '/0/0[.]5/Relu_output_0_Rely'") as caught:
+    with pytest.raises(InputError, match=r"no layer '/0/0[.]5/Relu_output_0_Rely'") as caught:
         cvi.convert(
             DIGITS.file,
             tmp_path / "x.cvimodel",
