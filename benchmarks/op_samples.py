@@ -148,6 +148,19 @@ SAMPLES: tuple[Sample, ...] = (
     _one(o.SquarePower(name="", exponent=-0.5)),
     Sample(o.Normalize(name=""), constants=((8,),)),
     Sample(o.InstanceNorm(name=""), constants=((8,), (8,))),
+    Sample(o.ArgMax(name="", axis=1)),
+    Sample(o.Embedding(name=""), ((3, 5),), constants=((20, 8),), dtypes={0: DType.UINT16}),
+    Sample(o.LayerNorm(name="", axis=3), constants=((10,), (10,))),
+    Sample(
+        o.Lstm(name="", direction="forward"),
+        ((5, 2, 8),),
+        constants=((1, 24, 8), (1, 24, 6), (1, 48)),
+    ),
+    Sample(
+        o.Gru(name="", direction="bidirectional"),
+        ((5, 2, 8),),
+        constants=((2, 18, 8), (2, 18, 6), (2, 36)),
+    ),
     Sample(o.Softmax(name="", axis=1, log=True), variant="logarithm"),
     *(
         Sample(o.Reduce(name="", method=method, axes=(1, 3)), variant=method)
