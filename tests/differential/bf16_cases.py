@@ -3,6 +3,8 @@ the other."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
@@ -201,12 +203,12 @@ def tables(draw: DrawFn) -> Case:
     seed = draw(seeds)
     rng = np.random.default_rng(seed)
     upper, lower = patterns(rng, 256), patterns(rng, 256)
+    kind: type[q.Bf16Table] = q.Bf16Split
+    attributes: dict[str, Any] = {"added": draw(st.booleans())}
     if draw(st.booleans()):
-        kind, attributes = q.Bf16Split, {"added": draw(st.booleans())}
-    else:
+        kind = q.Bf16Interpolate
         scale, offset = draw(st.sampled_from([(8.0, 192.0), (16.0, 192.0), (8.0, 256.0)]))
-        kind, attributes = q.Bf16Interpolate, {"gated": draw(st.booleans())}
-        attributes |= {"scale": scale, "offset": offset}
+        attributes = {"gated": draw(st.booleans()), "scale": scale, "offset": offset}
     constants = {"first": upper, "second": lower}
     return Case(kind, draw(shapes(1)), attributes, constants, seed, DType.BF16)
 

@@ -60,7 +60,7 @@ def _result(
         None if not name else values[name] if name in values else graph.constants[name]
         for name in op.inputs
     ]
-    return op.evaluate(*operands) if exact else op.approximate(*operands)
+    return op.evaluate(*operands) if exact else op.estimate(*operands)
 
 
 def _use_counts(ops: Sequence[Op], wanted: Sequence[str]) -> dict[str, int]:

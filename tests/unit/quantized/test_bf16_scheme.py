@@ -39,6 +39,17 @@ def test_layers_are_near_their_floats(layer: str) -> None:
             assert compare_tensors(real, want[op.name]).cosine > 0.9999, op.name
 
 
+def test_large_windows_are_reduced_in_two_steps() -> None:
+    graph = network(
+        ops.MaxPool2d(name="y", inputs=("x",), kernel=(100, 100)), inputs={"x": (1, 2, 100, 100)}
+    )
+    x = samples(graph)
+    quantised = bf16(graph, inputs_type="fp32")
+    assert [op.kind for op in quantised.ops].count("Bf16MaxPool2d") == 2
+    want = evaluate(graph, x)["y"]
+    assert np.abs(evaluate(quantised, x)[quantised.outputs[0]] - want).max() < 0.004
+
+
 def test_casts_are_added_once() -> None:
     graph = network(
         ops.Relu(name="a", inputs=("x",)),

@@ -73,7 +73,7 @@ class Op:
         """Reference meaning in numpy: the arrays of the operands to the result's array."""
         raise NotImplementedError(f"{self.kind} has no reference implementation")
 
-    def approximate(self, *inputs: Array | None) -> Array:
+    def estimate(self, *inputs: Array | None) -> Array:
         """As `evaluate`, nearly, and fast: for ops whose exact meaning fixes an order of sums."""
         return self.evaluate(*inputs)
 

@@ -100,7 +100,7 @@ class Bf16AvgPool2d(Bf16Op):
             out[:, :, here] = values[:, :, here]
         return out
 
-    def approximate(self, *inputs: Array | None) -> Array:
+    def estimate(self, *inputs: Array | None) -> Array:
         (x,) = inputs
         assert x is not None
         padded = pad2d(bf16.decode(x), self.pads, 0)

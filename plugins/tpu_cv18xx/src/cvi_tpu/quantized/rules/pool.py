@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cvi.ir import DType, Graph, Shape
+from cvi.ir import DType, Graph, Op, Shape
 from cvi.ops import AvgPool2d, MaxPool2d, Pad, Permute, PoolMask, Slice
 from cvi.ops.windows import extent
 from cvi_tpu.chip import ChipSpec
@@ -44,28 +44,24 @@ def max_pool(op: MaxPool2d, to: Rewriter) -> None:
     pads = _pads_that_fit(chain, op.pads, to.spec, _lowest(x))
     (kh, kw), (sh, sw) = op.kernel, _stride(op, chain.shape)
     dh, dw = (1 if k == 1 else d for k, d in zip(op.kernel, op.dilation, strict=True))
-    whole = _maximum(x, (dh, dw)).with_(kernel=op.kernel, stride=(sh, sw), pads=pads)
     if fits_in_lane((extent(kh, dh), extent(kw, dw)), to.spec, x.dtype):
-        chain.then("pool", whole)
+        chain.then("pool", _maximum(x, op.kernel, (sh, sw), pads, (dh, dw)))
     else:
         top, left, bottom, right = pads
-        rows = replace(
-            whole, kernel=(kh, 1), stride=(sh, 1), pads=(top, 0, bottom, 0), dilation=(dh, 1)
-        )
-        columns = replace(
-            whole, kernel=(1, kw), stride=(1, sw), pads=(0, left, 0, right), dilation=(1, dw)
-        )
-        chain.then("rows", rows)
-        chain.then("columns", columns)
+        chain.then("rows", _maximum(x, (kh, 1), (sh, 1), (top, 0, bottom, 0), (dh, 1)))
+        chain.then("columns", _maximum(x, (1, kw), (1, sw), (0, left, 0, right), (1, dw)))
     chain.reshape("shape", op.type.shape)
     chain.close()
 
 
-def _maximum(x: Operand, dilation: Pair) -> Int8MaxPool2d | Bf16MaxPool2d:
-    """A maximum of single pixels of x."""
+def _maximum(x: Operand, kernel: Pair, stride: Pair, pads: Pads, dilation: Pair) -> Op:
+    """The maximum of windows of x; in BF16 they are not dilated."""
     if x.dtype is DType.BF16:
-        return Bf16MaxPool2d(name="", inputs=("",), kernel=(1, 1))
-    return Int8MaxPool2d(name="", inputs=("",), kernel=(1, 1), out_scale=x.scale, dilation=dilation)
+        return Bf16MaxPool2d(name="", inputs=("",), kernel=kernel, stride=stride, pads=pads)
+    return Int8MaxPool2d(
+        name="", inputs=("",), kernel=kernel, stride=stride, pads=pads, dilation=dilation,
+        out_scale=x.scale,
+    )  # fmt: skip
 
 
 def _lowest(x: Operand) -> float:
