@@ -18,6 +18,9 @@ from cvi.preprocess.dataset import Files
 FLOAT_TOLERANCE = Tolerance(0.99, 0.99, 0.98)
 QUANTISED_TOLERANCE = Tolerance(0.8, 0.8, 0.3)
 
+AUTO = "auto"
+"""The only output asked for: end the network before what cannot be done."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -66,11 +69,13 @@ class Request:
 class Job:
     """A conversion under way. Each stage reads what earlier ones have set.
 
+    cut: the tensors at which the network ends, () for the model's own outputs.
     graph: float. values: its layers for the test inputs. quantised_values likewise.
     """
 
     request: Request
     progress: Progress = field(default_factory=Silent)
+    cut: tuple[str, ...] = ()
     graph: Graph = field(init=False)
     inputs: dict[str, Array] = field(default_factory=dict)
     values: dict[str, Array] = field(default_factory=dict)
@@ -80,13 +85,12 @@ class Job:
     program: bytes = b""
     comparisons: dict[str, Comparison] = field(default_factory=dict)
 
-    @property
-    def plan(self) -> PrecisionPlan:
-        """The precision of every layer. InputError when the mix table is not of this network."""
+    def plan_of(self, graph: Graph) -> PrecisionPlan:
+        """The precision of every layer. InputError when the mix table is of another network."""
         default = Precision.BF16 if self.request.quant == "bf16" else Precision.INT8
         if self.request.mix_table is None:
             return PrecisionPlan(default)
-        return PrecisionPlan.read(self.request.mix_table, self.graph, default)
+        return PrecisionPlan.read(self.request.mix_table, graph, default)
 
     @property
     def name(self) -> str:
