@@ -38,10 +38,10 @@ def argmax(op: ArgMax, to: Rewriter) -> None:
         arguments=(("axis", 1),),
         shape=x.shape[:1],
     )
-    to.define_indices(_shaped(op, to, index))
+    to.define_indices(shaped(op, to, index))
 
 
-def _shaped(op: Op, to: Rewriter, function: CpuFunction) -> Op:
+def shaped(op: Op, to: Rewriter, function: CpuFunction) -> Op:
     """The op that gives the layer's result: the function, or a Reshape of what it gives."""
     if function.shape == op.type.shape:
         return function.with_(name=op.name, source=op.source)
@@ -100,7 +100,7 @@ def embedding(op: Embedding, to: Rewriter) -> None:
         dtype=to.precision,
         scale=scale,
     )
-    to.define(_shaped(op, to, rows))
+    to.define(shaped(op, to, rows))
 
 
 @requires(Embedding, precision=TPU)
