@@ -69,6 +69,7 @@ def convert(
             quant=target.scheme,
             mix_precision_table=target.mix_precision_table,
             weights=reading.weights,
+            random_weights=reading.random_weights,
             model_type=reading.model_type,
             batch=reading.batch_size,
             input_shapes=reading.shapes,

@@ -62,6 +62,7 @@ def convert(
     chip: str,
     quant: str = "int8",
     weights: PathLike | None = None,
+    random_weights: int | None = None,
     model_type: str = "",
     batch: int | None = None,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
@@ -88,6 +89,8 @@ def convert(
 ) -> Conversion:
     """From a model file to a verified cvimodel.
 
+    weights: the file of the weights where it is not the model file. random_weights: a seed
+    from which weights that no file has are drawn, to try an architecture.
     outputs: tensors or layers (wildcards allowed) to end the network at, or "auto" for the
     last ones before what cannot be done; the rest is kept beside the output as X_tail.onnx.
     images: one test input, one file per network input. dataset or image_list: images of
@@ -104,6 +107,7 @@ def convert(
         model=Path(model),
         output=Path(output),
         weights=_path(weights),
+        random_weights=random_weights,
         model_type=model_type,
         batch=batch,
         input_shapes=dict(input_shapes or {}),
@@ -139,6 +143,7 @@ def transform(
     output: PathLike,
     *,
     weights: PathLike | None = None,
+    random_weights: int | None = None,
     model_type: str = "",
     batch: int | None = None,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
@@ -162,6 +167,7 @@ def transform(
         model=Path(model),
         output=Path(output),
         weights=_path(weights),
+        random_weights=random_weights,
         model_type=model_type,
         batch=batch,
         input_shapes=dict(input_shapes or {}),
@@ -260,6 +266,7 @@ def load(
     model: PathLike,
     *,
     weights: PathLike | None = None,
+    random_weights: int | None = None,
     model_type: str = "",
     batch: int | None = None,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
@@ -272,6 +279,7 @@ def load(
     request = Request(
         model=Path(model),
         weights=_path(weights),
+        random_weights=random_weights,
         model_type=model_type,
         batch=batch,
         input_shapes=dict(input_shapes or {}),

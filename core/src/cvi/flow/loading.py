@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from cvi import plugins
 from cvi.cut import advice, proposal
-from cvi.errors import UnsupportedError
+from cvi.errors import InputError, UnsupportedError
 from cvi.flow.job import Job, Request
-from cvi.hookspecs import Frontend
+from cvi.hookspecs import DrawsWeights, Frontend
 from cvi.ir import Graph
 
 _CUTS = 16
@@ -16,10 +16,19 @@ _CUTS = 16
 
 
 def frontend_of(request: Request) -> Frontend:
-    """The frontend that --model-type names, else the one that accepts the file."""
-    if request.model_type:
-        return plugins.frontend(request.model_type)
-    return plugins.frontend_for(request.model)
+    """The frontend that --model-type names, else the one that accepts the file; with
+    --random-weights one that draws them."""
+    named = request.model_type
+    frontend = plugins.frontend(named) if named else plugins.frontend_for(request.model)
+    if request.random_weights is None:
+        return frontend
+    if not isinstance(frontend, DrawsWeights):
+        raise InputError(
+            f"the weights of {frontend.name} models are always in the file",
+            where="--random-weights",
+            fix="leave it out",
+        )
+    return frontend.with_random_weights(request.random_weights)
 
 
 def load_cut(job: Job, outputs: Sequence[str]) -> Graph:

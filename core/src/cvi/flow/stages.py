@@ -31,7 +31,7 @@ from cvi.flow.loading import (
     refuse_unsupported,
 )
 from cvi.flow.real import quantised_inputs, real_values
-from cvi.hookspecs import Advises, HasForeign
+from cvi.hookspecs import Advises, HasForeign, ReferenceTensors
 from cvi.ir import Array, Graph
 
 
@@ -96,7 +96,8 @@ def verify_float(job: Job) -> None:
         for name, source in sources.items()
         if source in shown
     }
-    unknown = {name: _NO_REFERENCE for name in sources if name not in reference}
+    told = shown.missing if isinstance(shown, ReferenceTensors) else {}
+    unknown = {n: told.get(s, _NO_REFERENCE) for n, s in sources.items() if n not in reference}
     boxes = incomparable(job.graph, reference)
     reference = {name: array for name, array in reference.items() if name not in boxes}
     target = {name: job.values[name] for name in reference}
