@@ -9,7 +9,7 @@ compared every layer with floats and every tensor with the quantised graph.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,8 +21,7 @@ from cvi import plugins
 from cvi.compare import compare_tensors
 from cvi.flow.api import Conversion
 from cvi.flow.batches import batched_as
-from cvi.ir import Array, Graph
-from cvi.ops import Movement, Softmax
+from cvi.ir import Array
 from cvi.preprocess.dataset import find_images, samples
 from cvi_tpu.isa.codec import Command
 from cvi_tpu.isa.hazards import find_races
@@ -33,9 +32,6 @@ from cvi_tpu.runtime.runtime import chip_spec
 from cvi_tpu.sim.schedule import Schedule
 
 Values = Mapping[str, Array]
-
-CUT_COSINE = 0.95
-"""Least cosine of what a network gives that is cut before its softmax."""
 
 
 @dataclass
@@ -109,7 +105,7 @@ class Verification:
     vendor: comparison with the vendor's simulator, None when it is not installed. orders:
     interleavings that were run; reordered: their comparison with program order. cosine: of
     the worst output to the original network, for the model's own image. commands: of both
-    files. outputs: where the network was cut, empty when it is whole.
+    files.
     """
 
     model: ZooModel
@@ -123,16 +119,14 @@ class Verification:
     reordered: Tally
     races: tuple[str, ...]
     cosine: float
-    outputs: tuple[str, ...] = ()
 
     @property
     def problems(self) -> list[str]:
         """Everything that is wrong, empty for a correct program."""
         found = [*(self.vendor.problems if self.vendor else ()), *self.reordered.problems]
         found += self.races
-        least = CUT_COSINE if self.outputs else self.model.least_cosine
-        if not self.cosine >= least:
-            found.append(f"cosine to fp32 is {self.cosine:.4f}, below {least}")
+        if not self.cosine >= self.model.least_cosine:
+            found.append(f"cosine to fp32 is {self.cosine:.4f}, below {self.model.least_cosine}")
         return found
 
 
@@ -147,16 +141,12 @@ def verify(
 ) -> Verification:
     """Convert a model in `folder` and compare as the module says.
 
-    vendor: whether the vendor's libraries are there. In INT8 a chip without CPU functions gets
-    the network up to its softmax. A calibration table that an earlier call left in the folder
-    is used again. CviError when the conversion, which verifies too, fails.
+    vendor: whether the vendor's libraries are there. A calibration table that an earlier
+    call left in the folder is used again. CviError when the conversion, which verifies too,
+    fails.
     """
     source = model.onnx(folder)
-    loaded = cvi.load(source, input_shapes=model.input_shapes)
-    outputs = () if has_cpu(chip) or quant != "int8" else before_softmax(loaded)
-    kept, plain = convert(
-        model, source, folder, chip=chip, quant=quant, batch=batch, outputs=outputs
-    )
+    kept, plain = convert(model, source, folder, chip=chip, quant=quant, batch=batch)
     fed = next(samples(kept.graph, test_files(model, batch)))
     tally, commands, races = Tally(), 0, []
     values: dict[str, Array] = {}
@@ -182,27 +172,7 @@ def verify(
         reordered=reordered,
         races=tuple(races),
         cosine=worst_cosine(plain, values, source, fed),
-        outputs=outputs,
     )
-
-
-def has_cpu(chip: str) -> bool:
-    """Whether the chip's runtime has CPU functions."""
-    return chip_spec(chip).has_cpu_functions
-
-
-def before_softmax(graph: Graph) -> tuple[str, ...]:
-    """The network's outputs, with what softmax reads in place of what it gives; empty for a
-    network without softmax at its end."""
-    found, cut = [], False
-    for name in graph.outputs:
-        op = graph[name]
-        while isinstance(op, Movement) and len(op.inputs) == 1:
-            op = graph[op.inputs[0]]
-        ends = isinstance(op, Softmax)
-        cut |= ends
-        found.append(graph[op.inputs[0]].source if ends else graph[name].source)
-    return tuple(dict.fromkeys(found)) if cut else ()
 
 
 def test_files(model: ZooModel, batch: int) -> list[tuple[Path, ...]]:
@@ -218,7 +188,6 @@ def convert(
     chip: str,
     quant: str,
     batch: int = 1,
-    outputs: Sequence[str] = (),
 ) -> tuple[Conversion, Conversion]:
     """The program with all tensors kept, verified, and the one that users get."""
     table = folder / f"{model.name}.table"
@@ -228,7 +197,6 @@ def convert(
         chip=chip,
         quant=quant,
         batch=batch if batch > 1 else None,
-        outputs=outputs,
         input_shapes=model.input_shapes,
         image_options=model.pixels,
         images=(model.image,),
@@ -247,7 +215,6 @@ def convert(
         chip=chip,
         quant=quant,
         batch=batch if batch > 1 else None,
-        outputs=outputs,
         input_shapes=model.input_shapes,
         image_options=model.pixels,
         calibration_table=table if kept.table else None,
