@@ -20,13 +20,15 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Case:
-    """One op on random data. constants become the operands after the inputs."""
+    """One op on random data. constants become the operands after the inputs; levels: how
+    many different values the inputs have."""
 
     kind: type[Op]
     shapes: tuple[Shape, ...]
     attributes: Mapping[str, Any]
     constants: Mapping[str, Array] = field(default_factory=dict)
     seed: int = 0
+    levels: int = 256
 
     def __str__(self) -> str:
         consts = {k: v.shape for k, v in self.constants.items()}
@@ -41,7 +43,8 @@ def case_graph(cases: list[Case], *, name: str = "cases") -> tuple[Graph, dict[s
         names = []
         for j, shape in enumerate(case.shapes):
             entry = graph.add(Input(name=f"x{i}_{j}", type=TensorType(shape, DType.INT8, 1.0)))
-            feeds[entry.name] = rng.integers(-128, 128, shape).astype(np.int8)
+            values = np.linspace(-128, 127, case.levels).astype(np.int8)
+            feeds[entry.name] = values[rng.integers(0, case.levels, shape)]
             names.append(entry.name)
         for key, array in case.constants.items():
             names.append(graph.constant(f"c{i}_{key}", array))
@@ -202,6 +205,33 @@ def max_pools(draw: DrawFn) -> Case:
 
 
 @st.composite
+def dilated_pools(draw: DrawFn) -> Case:
+    """Maxima of strided parts; some windows lie between the pixels, some in padding only."""
+    kernel = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
+    dilation = (draw(st.integers(1, 4)), draw(st.sampled_from([2, 2, 3, 7])))
+    stride = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
+    extents = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    pads = tuple(draw(st.integers(0, min(extents[i % 2] - 1, 15))) for i in range(4))
+    h, w = draw(planes())
+    h, w = max(h, extents[0]), max(w, extents[1])
+    c = draw(st.integers(1, 6)) if h * w > 20000 else draw(channels())
+    shape = (draw(st.sampled_from([1, 1, 3])), c, h, w)
+    attributes = {"kernel": kernel, "stride": stride, "pads": pads, "dilation": dilation}
+    return Case(q.Int8MaxPool2d, (shape,), attributes, seed=draw(seeds))
+
+
+@st.composite
+def pool_masks(draw: DrawFn) -> Case:
+    """Few different values, so that maxima tie; planes that blocks do not divide."""
+    size = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
+    h, w = draw(planes())
+    c = draw(st.integers(1, 6)) if h * w > 20000 else draw(channels())
+    shape = (draw(st.sampled_from([1, 1, 3])), c, h, w)
+    levels = draw(st.sampled_from([1, 3, 256, 256]))
+    return Case(q.Int8PoolMask, (shape,), {"size": size}, seed=draw(seeds), levels=levels)
+
+
+@st.composite
 def avg_pools(draw: DrawFn) -> Case:
     whole = draw(st.booleans())
     h, w = draw(planes(least=4))
@@ -317,6 +347,8 @@ KERNELS: dict[str, SearchStrategy[Case]] = {
     "depthwise": depthwise(),
     "deconv": deconvs(),
     "max_pool": max_pools(),
+    "dilated_pool": dilated_pools(),
+    "pool_mask": pool_masks(),
     "avg_pool": avg_pools(),
     "add": adds(),
     "mul": muls(),

@@ -31,7 +31,8 @@ COMMANDS = (
 def cvi_register_ops() -> Sequence[type[Op]]:
     from cvi import ops
 
-    return [getattr(ops, name) for name in ops.__all__]
+    things = [getattr(ops, name) for name in ops.__all__]
+    return [thing for thing in things if isinstance(thing, type)]
 
 
 @hookimpl

@@ -39,6 +39,10 @@ class Op:
 
     registry: ClassVar[dict[str, builtins.type[Op]]] = {}
 
+    incomparable: ClassVar[str] = ""
+    """Why results of the quantised and of the float graph cannot be compared element by
+    element; empty for ops whose result changes little when their operands do."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         known = Op.registry.get(cls.__name__)

@@ -25,6 +25,16 @@ from cvi.ops.activation import (
     Unary,
 )
 from cvi.ops.conv import Conv2d, ConvTranspose2d, FullyConnected, MatMul
+from cvi.ops.detection import (
+    Detection,
+    DetectionOutput,
+    FrcnDetection,
+    Proposal,
+    RetinaFaceDetection,
+    RoiPooling,
+    YoloDetection,
+    prior_boxes,
+)
 from cvi.ops.elementwise import Add, Div, Eltwise, Max, Min, Mul, Sub
 from cvi.ops.movement import (
     Concat,
@@ -33,20 +43,24 @@ from cvi.ops.movement import (
     Permute,
     PixelShuffle,
     Reshape,
+    Reverse,
     Slice,
     Tile,
     Upsample,
 )
 from cvi.ops.norm import BatchNorm, Scale, Softmax
-from cvi.ops.pool import AvgPool2d, MaxPool2d
+from cvi.ops.normalise import InstanceNorm, Lrn, Normalize, SquareSum
+from cvi.ops.pool import AvgPool2d, MaxPool2d, PoolMask
 from cvi.ops.reduce import Reduce
 from cvi.ops.resize import Resize
 
 __all__ = [
     "Abs", "Add", "AvgPool2d", "BatchNorm", "Clip", "Concat", "Conv2d", "ConvTranspose2d",
-    "Div", "Eltwise", "Elu", "Erf", "Exp", "FullyConnected", "Gelu", "HardSigmoid",
-    "HardSwish", "LeakyRelu", "Log", "MatMul", "Max", "MaxPool2d", "Min", "Mish", "Movement",
-    "Mul", "Neg", "PRelu", "Pad", "Permute", "PixelShuffle", "Pow", "Reciprocal", "Reduce",
-    "Relu", "Reshape", "Resize", "Scale", "Sigmoid", "Slice", "Softmax", "Softplus", "Sqrt",
-    "Sub", "Swish", "Tanh", "Tile", "Unary", "Upsample",
+    "Detection", "DetectionOutput", "Div", "Eltwise", "Elu", "Erf", "Exp", "FrcnDetection",
+    "FullyConnected", "Gelu", "HardSigmoid", "HardSwish", "InstanceNorm", "LeakyRelu", "Log",
+    "Lrn", "MatMul", "Max", "MaxPool2d", "Min", "Mish", "Movement", "Mul", "Neg", "Normalize",
+    "PRelu", "Pad", "Permute", "PixelShuffle", "PoolMask", "Pow", "Proposal", "Reciprocal",
+    "Reduce", "Relu", "Reshape", "Resize", "RetinaFaceDetection", "Reverse", "RoiPooling",
+    "Scale", "Sigmoid", "Slice", "Softmax", "Softplus", "Sqrt", "SquareSum", "Sub", "Swish",
+    "Tanh", "Tile", "Unary", "Upsample", "YoloDetection", "prior_boxes",
 ]  # fmt: skip

@@ -35,13 +35,24 @@ _SAME_NAME = (
 @exports(*_SAME_NAME)
 def same_name(writer: Writer, op: Op) -> None:
     """Binary in both; sums and products of many operands are written as chains."""
-    first, *others = op.inputs
+    first, *others = _weighted(writer, op)
     if op.kind not in ("Add", "Mul") or len(others) < 2:
-        writer.last(op.kind, op.inputs, op)
+        writer.last(op.kind, [first, *others], op)
         return
     for i, other in enumerate(others[:-1]):
         first = writer.node(op.kind, [first, other], f"~{op.name}~{i}")
     writer.last(op.kind, [first, others[-1]], op)
+
+
+def _weighted(writer: Writer, op: Op) -> list[str]:
+    """The operands, those of a weighted sum times their coefficients."""
+    if not isinstance(op, ops.Add) or not op.coefficients:
+        return list(op.inputs)
+    terms = []
+    for i, (x, factor) in enumerate(zip(op.inputs, op.coefficients, strict=True)):
+        scalar = writer.scalar(op, f"coefficient{i}", factor)
+        terms.append(writer.node("Mul", [x, scalar], f"~{op.name}~term{i}"))
+    return terms
 
 
 # -- activations --------------------------------------------------------------
@@ -86,7 +97,13 @@ def gelu(writer: Writer, op: ops.Gelu) -> None:
 
 @exports(ops.Pow)
 def power(writer: Writer, op: ops.Pow) -> None:
-    writer.node("Pow", [*op.inputs, writer.scalar(op, "exponent", op.exponent)], op.name)
+    """(scale * x + shift)^exponent."""
+    (x,) = op.inputs
+    if op.scale != 1.0:
+        x = writer.node("Mul", [x, writer.scalar(op, "scale", op.scale)], f"~{op.name}~scaled")
+    if op.shift != 0.0:
+        x = writer.node("Add", [x, writer.scalar(op, "shift", op.shift)], f"~{op.name}~shifted")
+    writer.node("Pow", [x, writer.scalar(op, "exponent", op.exponent)], op.name)
 
 
 @exports(ops.Swish)
@@ -200,6 +217,65 @@ def reduce_(writer: Writer, op: ops.Reduce) -> None:
     writer.node(kind, [*op.inputs, axes], op.name, keepdims=int(op.keepdims))
 
 
+# -- normalisation ---------------------------------------------------------------
+
+
+@exports(ops.Lrn)
+def lrn(writer: Writer, op: ops.Lrn) -> None:
+    """onnxruntime's LRN wants four dims and an odd size."""
+    (x,) = op.inputs
+    if _rank(writer, x) == 4 and op.size % 2:
+        writer.node("LRN", [x], op.name, size=op.size, alpha=op.alpha, beta=op.beta, bias=op.k)
+        return
+    total = _channel_sums(writer, op, ops.SquareSum(name=op.name, size=op.size), "total")
+    factors = {"share": op.alpha / op.size, "k": op.k, "exponent": -op.beta}
+    for kind, (label, value) in zip(("Mul", "Add", "Pow"), factors.items(), strict=True):
+        total = writer.node(kind, [total, writer.scalar(op, label, value)], f"~{op.name}~{kind}")
+    writer.node("Mul", [x, total], op.name)
+
+
+@exports(ops.SquareSum)
+def square_sum(writer: Writer, op: ops.SquareSum) -> None:
+    if op.size:
+        _channel_sums(writer, op, op, "")
+        return
+    square = writer.node("Mul", [op.inputs[0]] * 2, f"~{op.name}~square")
+    writer.node("ReduceSum", [square, writer.integers(op, "axes", [1])], op.name)
+
+
+def _channel_sums(writer: Writer, op: Op, window: ops.SquareSum, suffix: str) -> str:
+    """Sums of squares over some channels: a convolution of the squares along axis 1 with
+    ones. The result's name: the layer's own without a suffix."""
+    x = op.inputs[0]
+    square = writer.node("Mul", [x, x], f"~{op.name}~square")
+    n, c, *_ = shape = writer.graph.type_of(x).shape
+    rows = writer.integers(op, "rows", (n, 1, c, -1))
+    image = writer.node("Reshape", [square, rows], f"~{op.name}~image")
+    ones = writer.constant(op, "ones", np.ones((1, 1, window.size, 1), np.float32))
+    pads = (window.before, 0, window.size - 1 - window.before, 0)
+    sums = writer.node("Conv", [image, ones], f"~{op.name}~sums", pads=pads)
+    name = f"~{op.name}~{suffix}" if suffix else op.name
+    return writer.node("Reshape", [sums, writer.integers(op, "shape", shape)], name)
+
+
+@exports(ops.Normalize)
+def normalize(writer: Writer, op: ops.Normalize) -> None:
+    x = op.inputs[0]
+    axes = range(1, _rank(writer, x)) if op.across_spatial else [1]
+    square = writer.node("Mul", [x, x], f"~{op.name}~square")
+    axes_name = writer.integers(op, "axes", list(axes))
+    total = writer.node("ReduceSum", [square, axes_name], f"~{op.name}~sum")
+    shifted = writer.node("Add", [total, writer.scalar(op, "eps", op.eps)], f"~{op.name}~shifted")
+    norm = writer.node("Sqrt", [shifted], f"~{op.name}~norm")
+    unit = writer.node("Div", [x, norm], f"~{op.name}~unit")
+    writer.node("Mul", [unit, writer.vector(op, 1)], op.name)
+
+
+@exports(ops.InstanceNorm)
+def instance_norm(writer: Writer, op: ops.InstanceNorm) -> None:
+    writer.node("InstanceNormalization", op.inputs, op.name, epsilon=op.eps)
+
+
 # -- pooling and resizing ---------------------------------------------------------
 
 
@@ -218,6 +294,22 @@ def max_pool(writer: Writer, op: ops.MaxPool2d) -> None:
         pads=pads,
         dilations=op.dilation,
     )
+
+
+@exports(ops.PoolMask)
+def pool_mask(writer: Writer, op: ops.PoolMask) -> None:
+    """Ones put back to where a MaxPool found the maxima, in whole blocks; then cut."""
+    shape = writer.graph.type_of(op.inputs[0]).shape
+    rows, columns = (-(-n // size) for n, size in zip(shape[2:], op.size, strict=True))
+    lower, right = rows * op.size[0] - shape[2], columns * op.size[1] - shape[3]
+    x = _pool_padded(writer, op, op.inputs[0], (0, 0, lower, right), -np.inf)
+    windows = {"kernel_shape": op.size, "strides": op.size}
+    indices = f"~{op.name}~indices"
+    writer.node("MaxPool", [x], f"~{op.name}~maxima", second=indices, **windows)
+    ones = writer.constant(op, "ones", np.ones((*shape[:2], rows, columns), np.float32))
+    whole = writer.node("MaxUnpool", [ones, indices], f"~{op.name}~whole", **windows)
+    bounds = (writer.integers(op, label, v) for label, v in (("start", [0] * 4), ("end", shape)))
+    writer.node("Slice", [whole, *bounds], op.name)
 
 
 def _wide(pads: tuple[int, ...], kernel: tuple[int, int]) -> bool:
@@ -314,6 +406,14 @@ def slice_(writer: Writer, op: ops.Slice) -> None:
     ends = [s + (n - 1) * k + 1 for s, n, k in zip(op.starts, op.sizes, op.steps, strict=True)]
     bounds = {"starts": op.starts, "ends": ends, "axes": range(len(ends)), "steps": op.steps}
     names = [writer.integers(op, label, list(values)) for label, values in bounds.items()]
+    writer.node("Slice", [*op.inputs, *names], op.name)
+
+
+@exports(ops.Reverse)
+def reverse(writer: Writer, op: ops.Reverse) -> None:
+    """A Slice that goes backwards from the last element to before the first."""
+    bounds = {"starts": -1, "ends": -(2**31), "axes": op.axis, "steps": -1}
+    names = [writer.integers(op, label, [value]) for label, value in bounds.items()]
     writer.node("Slice", [*op.inputs, *names], op.name)
 
 

@@ -177,7 +177,7 @@ class _Compiler:
         while True:
             groups = self._groups(segments)
             memory = self._assign(segments, groups)
-            weights = WeightSection()
+            weights = WeightSection(op.name for op in self.graph.ops)
             lowered = self._lower(segments, groups, memory, weights)
             cut = [part for low in lowered for part in self._cut(low)]
             if len(cut) == len(segments):
@@ -268,12 +268,13 @@ class _Compiler:
         self, lowered: Sequence[_Lowered], memory: Memory, weights: WeightSection
     ) -> Compiled:
         routines: list[Routine] = []
-        sections = [Section(kind=SectionKind.WEIGHT, name="weight", data=weights.content())]
+        sections: list[Section] = []
         for low in lowered:
             if low.segment.unit is Unit.CPU:
-                routines += [self._cpu(op) for op in low.segment.ops if op.name not in self.free]
+                ops = [op for op in low.segment.ops if op.name not in self.free]
+                routines += [self._cpu(op, weights) for op in ops]
                 continue
-            name = f"tpu_subfunc{len(sections) - 1}"
+            name = f"tpu_subfunc{len(sections)}"
             data = cmdbuf(low.commands, self.spec)
             sections.append(Section(kind=SectionKind.CMDBUF, name=name, data=data))
             routines.append(self._tpu(low.segment, name))
@@ -287,11 +288,12 @@ class _Compiler:
             shared_gmem=memory.shared_bytes,
             private_gmem=memory.private_bytes,
         )
+        stored = Section(kind=SectionKind.WEIGHT, name="weight", data=weights.content())
         model = CviModelFile(
             name=self.graph.name,
             weight_map=weights.table(),
             programs=(program,),
-            sections=tuple(s for s in sections if s.data),
+            sections=tuple(s for s in (stored, *sections) if s.data),
             target=self.spec.name,
             chip=self.spec.name,
         )
@@ -304,12 +306,18 @@ class _Compiler:
         shapes = [op.type.shape for op in self.graph.inputs if op.type.shape]
         return shapes[0][0] if shapes else 1
 
-    def _cpu(self, op: Op) -> Routine:
+    def _cpu(self, op: Op, weights: WeightSection) -> Routine:
+        """Constants among the operands become tensors of the weight map."""
         rule = cpu_rule_of(op)
         assert rule is not None  # the op is in a CPU segment
         call = rule(op)
         routine = CpuRoutine(function=call.function, args=encode_arguments(call.arguments))
-        return Routine(kind=RoutineKind.CPU, inputs=op.inputs, outputs=(op.name,), cpu=routine)
+        constants = self.graph.constants
+        inputs = tuple(
+            weights.add_tensor(name, constants[name]) if name in constants else name
+            for name in op.inputs
+        )
+        return Routine(kind=RoutineKind.CPU, inputs=inputs, outputs=(op.name,), cpu=routine)
 
     def _tpu(self, segment: Segment, name: str) -> Routine:
         """Inputs and outputs are what crosses the border of the segment: for them the

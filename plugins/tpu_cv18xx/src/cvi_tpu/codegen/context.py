@@ -115,15 +115,3 @@ def lowers(*kinds: type[Op]) -> Callable[[Lowering], Lowering]:
 def as_bytes(array: Array) -> Array:
     """The memory of an array as a flat uint8 array."""
     return np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
-
-
-def four_dims(shape: Shape) -> Shape4:
-    """A shape of any rank as (n, c, h, w): missing dims are 1 at the end, surplus dims
-    are merged into w."""
-    if len(shape) <= 4:
-        padded = (*shape, 1, 1, 1, 1)
-        return (padded[0], padded[1], padded[2], padded[3])
-    tail = 1
-    for dim in shape[3:]:
-        tail *= dim
-    return (shape[0], shape[1], shape[2], tail)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cvi.ir import Op
-from cvi_tpu.quantized.ops import CpuSoftmax, Dequantize, Quantize
+from cvi_tpu.quantized.ops import CpuFunction, CpuSoftmax, Dequantize, Quantize
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,12 @@ def runs_on_cpu(kind: type[Op]) -> Callable[[CpuRule], CpuRule]:
         return function
 
     return register
+
+
+@runs_on_cpu(CpuFunction)
+def call_function(op: Op) -> CpuCall:
+    assert isinstance(op, CpuFunction)
+    return CpuCall(op.function, dict(op.arguments))
 
 
 @runs_on_cpu(Quantize)

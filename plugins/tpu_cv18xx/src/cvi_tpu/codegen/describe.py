@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from cvi.ir import DType, Graph, Input, Op
 from cvi.preprocess.spec import Preprocess
-from cvi_tpu.codegen.context import View, four_dims
+from cvi_tpu.codegen.context import View
 from cvi_tpu.codegen.memory import HEAP, Memory
-from cvi_tpu.model import NO_MEMORY, Element, QuantInfo, QuantKind, Tensor, gmem
+from cvi_tpu.model import NO_MEMORY, Element, QuantInfo, QuantKind, Tensor, four_dims, gmem
 
 
 def describe_tensors(graph: Graph, memory: Memory) -> tuple[Tensor, ...]:

@@ -20,6 +20,7 @@ from cvi_tpu.model.schema import (
     TpuRoutine,
     Weight,
     address_of,
+    four_dims,
     gmem,
     region_of,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "build_time_text",
     "decode_arguments",
     "encode_arguments",
+    "four_dims",
     "gmem",
     "read",
     "read_file",

@@ -29,7 +29,8 @@ class Floats:
     values: tuple[float, ...]
 
 
-Value = bool | int | float | str | Ints | Floats
+Value = bool | int | str | float | Ints | Floats
+"""In this order the IR file tells them apart: "inf" is a str before it is a float."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from cvi.errors import ModelError
-from cvi.ir.types import DType
+from cvi.ir.types import DType, Shape
 from cvi_tpu.model.flat import (
     BOOL,
     F32,
@@ -91,6 +91,13 @@ def region_of(offset: int) -> int:
 def address_of(offset: int) -> int:
     """Byte address of a tensor or weight offset inside its region."""
     return offset & (1 << ADDRESS_BITS) - 1
+
+
+def four_dims(shape: Shape) -> tuple[int, int, int, int]:
+    """A shape of any rank as the runtime sees it, (n, c, h, w): missing dims are 1 at the
+    end, surplus dims are merged into w."""
+    n, c, h, *rest = (*shape, 1, 1, 1)
+    return n, c, h, math.prod(rest)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 
 from cvi.ir import Op
 from cvi.ops import Upsample
 from cvi_tpu.codegen.context import Context, lowers
-from cvi_tpu.codegen.kernels.window import Sliding, reach, window_appetite, window_ranges
-from cvi_tpu.codegen.planner import Part, Tile, TiledOp, run, tiles
+from cvi_tpu.codegen.kernels.window import Pair, Sliding, reach, window_appetite, window_ranges
+from cvi_tpu.codegen.planner import Part, Tile, TiledOp, run, tile_bytes, tiles
 from cvi_tpu.codegen.tiling import Box, Range
-from cvi_tpu.isa.instructions import Arith, ArithOp, Pool, PoolOp, Tiu
-from cvi_tpu.isa.operands import Local
-from cvi_tpu.quantized.ops import Int8MaxPool2d
+from cvi_tpu.isa.instructions import Arith, ArithOp, Const, Pool, PoolOp, Tiu, Window
+from cvi_tpu.isa.operands import Local, ceil_div
+from cvi_tpu.quantized.ops import Int8MaxPool2d, Int8PoolMask
 
 LOWEST = -128
 
+ARITH_START, ARITH_ROUND = 40.0, 8.0
+"""Cycles of an operation on two tensors: to start, and per round of all lanes (FACTS_COST 1)."""
+
 
 class TiledMaxPool(TiledOp):
-    """Max pooling; padding holds the lowest value."""
+    """Max pooling; padding holds the lowest value.
+
+    The instruction knows no dilation: a dilated window is the maximum of strided parts of
+    the operand, one for each of its taps.
+    """
 
     orders = ("nchwk",)
 
     def __init__(self, ctx: Context, op: Int8MaxPool2d) -> None:
         super().__init__(ctx, op)
         n, c, h, w = self.sources[0].shape
-        self.sliding = Sliding(op.kernel, op.stride, op.pads)
+        self.sliding = Sliding(op.kernel, op.stride, op.pads, op.dilation)
         self.axes = self.sliding.axes((n, c, h, w))
 
     def layer_signature(self) -> Hashable:
@@ -50,14 +58,71 @@ class TiledMaxPool(TiledOp):
     def emit(
         self, tile: Tile, result: Local, operands: Sequence[Local], at: Mapping[str, int]
     ) -> list[Tiu]:
-        window = self.sliding.window(*reach(self.axes, tile.box), LOWEST)
+        h, w = reach(self.axes, tile.box)
         source = operands[0]
+        if self.sliding.dilation != (1, 1):
+            return [*self._taps(h.before, w.before, result, source)]
+        window = self.sliding.window(h, w, LOWEST)
         return [Pool(op=PoolOp.MAX, result=result, input=source, window=window, layer=self.layer)]
+
+    def _taps(self, top: int, left: int, result: Local, source: Local) -> Iterator[Tiu]:
+        """The lowest value everywhere, then every tap's maximum where it meets a pixel."""
+        yield self._bounded(ArithOp.MIN, result, result)
+        starts = [
+            [i * dilation - before for i in range(kernel)]
+            for kernel, dilation, before in zip(
+                self.sliding.kernel, self.sliding.dilation, (top, left), strict=True
+            )
+        ]
+        for row, column in product(*starts):
+            parts = self._overlap(row, column, result, source)
+            if parts is not None:
+                mine, theirs = parts
+                yield Arith(op=ArithOp.MAX, result=mine, left=mine, right=theirs, layer=self.layer)
+
+    def _bounded(self, kind: ArithOp, result: Local, source: Local) -> Tiu:
+        return Arith(op=kind, result=result, left=source, right=Const(LOWEST), layer=self.layer)
+
+    def _overlap(
+        self, row: int, column: int, result: Local, source: Local
+    ) -> tuple[Local, Local] | None:
+        """The results of whose window the tap that starts at a row and a column meets a
+        pixel, and those pixels; None when there are none."""
+        sh, sw = self.sliding.stride
+        spans = [
+            _meeting(start, step, count, size)
+            for start, step, count, size in zip(
+                (row, column), (sh, sw), result.shape[2:], source.shape[2:], strict=True
+            )
+        ]
+        (y, rows), (x, columns) = ((span.start, len(span)) for span in spans)
+        if not rows or not columns:
+            return None
+        size = (rows, columns)
+        theirs = (row + y * sh, column + x * sw)
+        return plane_part(result, (y, x), size, (1, 1)), plane_part(source, theirs, size, (sh, sw))
 
     def cycles(self, tile: Tile) -> float:
         rounds = self.rounds(tile.box)
         kh, kw = self.sliding.kernel
+        if self.sliding.dilation != (1, 1):
+            return (kh * kw + 1) * (ARITH_START + ARITH_ROUND * rounds)
         return 12 + rounds * (kh * kw * self.sliding.stride[1] + 2)
+
+
+def _meeting(start: int, step: int, count: int, size: int) -> range:
+    """For which i below `count` the position start + i * step lies in [0, size)."""
+    first = max(ceil_div(-start, step), 0)
+    return range(first, max(first, min(ceil_div(size - start, step), count)))
+
+
+def plane_part(tensor: Local, start: Pair, size: Pair, step: Pair) -> Local:
+    """`size` rows and columns of every plane from `start` on, each `step` from the last."""
+    n, c, _, _ = tensor.shape
+    sn, sc, sh, sw = tensor.strides
+    address = tensor.address + start[0] * sh + start[1] * sw
+    strides = (sn, sc, sh * step[0], sw * step[1])
+    return replace(tensor, address=address, shape=(n, c, *size), strides=strides)
 
 
 @tiles(Int8MaxPool2d)
@@ -65,6 +130,100 @@ def fusable_max_pool(op: Op, ctx: Context) -> TiledOp | None:
     """Max pooling."""
     assert isinstance(op, Int8MaxPool2d)
     return TiledMaxPool(ctx, op)
+
+
+class TiledPoolMask(TiledOp):
+    """The first maxima of blocks, position by position of the block, in its order.
+
+    For every block two bytes are kept: its maximum, and whether it is still open (1 while
+    the maximum was not met yet). At each position the bits of the pixel and of the maximum
+    differ (xor), as a byte without a sign, in 0 or more: the smaller of that and of `open`
+    is what `open` becomes, and the mask is their difference.
+    """
+
+    orders = ("nchwk",)
+
+    def __init__(self, ctx: Context, op: Int8PoolMask) -> None:
+        super().__init__(ctx, op)
+        self.size = op.size
+
+    def layer_signature(self) -> Hashable:
+        return self.size
+
+    def planes(self, cut_k: bool) -> int:
+        """The result, then the maxima, then what is open: never larger than the result."""
+        del cut_k
+        return 3
+
+    def units(self) -> Mapping[str, int]:
+        return {**super().units(), "h": self.size[0], "w": self.size[1]}
+
+    def parts(self, tile: Tile) -> list[Part]:
+        return [Part(tile.box, "nchw")]
+
+    def emit(
+        self, tile: Tile, result: Local, operands: Sequence[Local], at: Mapping[str, int]
+    ) -> list[Tiu]:
+        n, c, h, w = result.shape
+        rows, columns = ceil_div(h, self.size[0]), ceil_div(w, self.size[1])
+        plane = tile_bytes(result)
+        maxima = self.local(result.address + plane, (n, c, rows, columns))
+        still_open = replace(maxima, address=maxima.address + plane, signed=False)
+        window = Window(
+            kernel=self.size,
+            stride=self.size,
+            dilation=(1, 1),
+            pads=(0, 0, rows * self.size[0] - h, columns * self.size[1] - w),
+            insert=(0, 0),
+            fill=LOWEST,
+        )
+        layer = self.layer
+        work: list[Tiu] = [
+            Pool(op=PoolOp.MAX, result=maxima, input=operands[0], window=window, layer=layer)
+        ]
+        maxima = replace(maxima, signed=False)
+        one = Const(1, signed=False)
+        for kind, source in ((ArithOp.MIN, maxima), (ArithOp.MAX, still_open)):
+            work.append(Arith(op=kind, result=still_open, left=source, right=one, layer=layer))
+        for y, x in product(range(min(h, self.size[0])), range(min(w, self.size[1]))):
+            work += self._position((y, x), result, operands[0], maxima, still_open)
+        return work
+
+    def _position(
+        self, at: Pair, result: Local, source: Local, maxima: Local, still_open: Local
+    ) -> list[Tiu]:
+        """The mask at one position of all blocks that have it."""
+        size = tuple(ceil_div(result.shape[2 + i] - at[i], self.size[i]) for i in (0, 1))
+        here = (size[0], size[1])
+        mask, pixels = (
+            replace(plane_part(x, at, here, self.size), signed=False) for x in (result, source)
+        )
+        top, opened = (plane_part(x, (0, 0), here, (1, 1)) for x in (maxima, still_open))
+        steps = [
+            (ArithOp.XOR, mask, pixels, top),  # 0 where the pixel is the maximum
+            (ArithOp.MIN, mask, mask, opened),  # what is open behind this position
+            (ArithOp.XOR, mask, mask, opened),  # what this position closes
+            (ArithOp.XOR, opened, opened, mask),
+        ]
+        return [
+            Arith(op=kind, result=to, left=left, right=right, layer=self.layer)
+            for kind, to, left, right in steps
+        ]
+
+    def cycles(self, tile: Tile) -> float:
+        n, c, h, w = tile.box.shape
+        rows, columns = ceil_div(h, self.size[0]), ceil_div(w, self.size[1])
+        blocks = n * ceil_div(c, self.spec.lanes) * ceil_div(rows * columns, self.spec.eu_bytes)
+        positions = self.size[0] * self.size[1]
+        pool = 12 + blocks * (positions * self.size[1] + 2)
+        return pool + (4 * positions + 2) * (ARITH_START + ARITH_ROUND * blocks)
+
+
+@lowers(Int8PoolMask)
+def lower_pool_mask(op: Op, ctx: Context) -> None:
+    """Masks of the maxima of blocks."""
+    assert isinstance(op, Int8PoolMask)
+    run(TiledPoolMask(ctx, op))
 
 
 @lowers(Int8MaxPool2d)

@@ -8,13 +8,13 @@ then |h| shifted right by s with rounding half away from zero. All results satur
 
 from cvi_tpu.quantized.ops.base import Int8Op, Pads, Pair
 from cvi_tpu.quantized.ops.conv import Int8Conv2d
-from cvi_tpu.quantized.ops.cpu import CpuSoftmax
+from cvi_tpu.quantized.ops.cpu import CpuFunction, CpuSoftmax
 from cvi_tpu.quantized.ops.eltwise import Int8Add, Int8Eltwise, Int8Max, Int8Min, Int8Mul
-from cvi_tpu.quantized.ops.pool import Int8AvgPool2d, Int8MaxPool2d
+from cvi_tpu.quantized.ops.pool import Int8AvgPool2d, Int8MaxPool2d, Int8PoolMask
 from cvi_tpu.quantized.ops.unary import Dequantize, Int8Clip, Int8Lut, Int8Requant, Quantize
 
 __all__ = [
-    "CpuSoftmax", "Dequantize", "Int8Add", "Int8AvgPool2d", "Int8Clip", "Int8Conv2d", "Int8Eltwise",
-    "Int8Lut", "Int8Max", "Int8MaxPool2d", "Int8Min", "Int8Mul", "Int8Op", "Int8Requant",
-    "Pads", "Pair", "Quantize",
+    "CpuFunction", "CpuSoftmax", "Dequantize", "Int8Add", "Int8AvgPool2d", "Int8Clip",
+    "Int8Conv2d", "Int8Eltwise", "Int8Lut", "Int8Max", "Int8MaxPool2d", "Int8Min", "Int8Mul",
+    "Int8Op", "Int8PoolMask", "Int8Requant", "Pads", "Pair", "Quantize",
 ]  # fmt: skip

@@ -1,14 +1,22 @@
-"""Float ops as the runtime's CPU functions compute them."""
+"""Ops that the CPU computes, as functions of the vendor's runtime (FACTS_CVIMODEL 6)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
+from typing import get_args
 
 import numpy as np
 
-from cvi.ir import Array
+from cvi.ir import Array, DType, Op, Shape, TensorType
 from cvi.ops import Softmax
+from cvi.ops.check import Types, operands, positive, require
 from cvi_tpu.libm import expf
+from cvi_tpu.model import Element, Floats, Tensor, decode_arguments, encode_arguments, four_dims
+from cvi_tpu.model.arguments import Value
+
+FILE_DIMS = 4
+"""Dimensions of a tensor that the runtime looks at (FACTS_CVIMODEL 5)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,3 +40,63 @@ class CpuSoftmax(Softmax):
         for one in exponentials:
             total = total + one
         return np.ascontiguousarray(np.moveaxis(exponentials / total, 0, self.axis))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CpuFunction(Op):
+    """A call of a CPU function of the runtime; its meaning is what the vendor's runtime
+    computes, faults included (`cvi_tpu.runtime.functions`).
+
+    function: its name, the vendor's or a plugin's. arguments: pairs of key and value, whose
+    types the runtime checks exactly (1 is an int, 1.0 a float; numbers are 32-bit in the
+    file). shape, dtype, scale: of the result; scale only of an int8 one.
+
+    The function sees four dimensions: fewer are filled with 1 at the end, more are refused.
+    Some functions find their operands by name or by shape, not by order.
+    """
+
+    function: str
+    arguments: tuple[tuple[str, Value], ...] = ()
+    shape: Shape
+    dtype: DType = DType.FP32
+    scale: float | None = None
+
+    def infer(self, inputs: Types) -> TensorType:
+        for x in operands(self, inputs, 1, max(1, len(inputs))):
+            require(self, len(x.shape) <= FILE_DIMS, f"a CPU function cannot read {x}")
+            # arrays of both hold uint16, so `evaluate` could not tell
+            require(self, x.dtype is not DType.BF16, f"reads {x}; cast it to fp32 before")
+        require(self, len(self.shape) <= FILE_DIMS, f"a CPU function cannot give {self.shape}")
+        positive(self, "shape", self.shape)
+        keys = [key for key, _ in self.arguments]
+        require(self, len(set(keys)) == len(keys), f"an argument is given twice: {keys}")
+        for key, value in self.arguments:
+            require(self, storable(value), f"argument {key!r} cannot be {value!r}")
+        return TensorType(tuple(self.shape), self.dtype, self.scale)
+
+    def evaluate(self, *inputs: Array | None) -> Array:
+        # imported here: the runtime brings the whole simulator along
+        from cvi_tpu.runtime.functions import Call, Operand, find_cpu_function
+
+        read = []
+        for name, x in zip(self.inputs, inputs, strict=True):
+            assert x is not None
+            read.append(Operand(name, DType.of(x), x.reshape(four_dims(x.shape))))
+        result = Tensor(name=self.name, element=Element.of(self.dtype), shape=four_dims(self.shape))
+        stored = decode_arguments(encode_arguments(dict(self.arguments)))
+        with np.errstate(all="ignore"):  # the boards do not warn either
+            (values,) = find_cpu_function(self.function)(
+                Call(inputs=read, arguments=stored, outputs=(result,))
+            )
+        return np.ascontiguousarray(values).reshape(self.shape)
+
+
+def storable(value: object) -> bool:
+    """Whether a program file and an IR file hold exactly this argument."""
+    if type(value) not in get_args(Value):
+        return False
+    if type(value) is int:
+        return -(2**31) <= value < 2**31
+    if isinstance(value, Floats):  # without numbers it would be read back as no `Ints`
+        return bool(value.values) and all(map(isfinite, value.values))
+    return not isinstance(value, float) or isfinite(value)

@@ -27,15 +27,15 @@ def _operands(op: Eltwise, to: Rewriter) -> list[Operand]:
 
 @quantizes(Add, Sub)
 def weighted_sum(op: Add | Sub, to: Rewriter) -> None:
-    """An Int8Add with multipliers in the ratio of the scales.
+    """An Int8Add with multipliers in the ratio of the scales, coefficients included.
 
     Where an operand's step is too large for an 8-bit multiplier the sum is computed in
     larger steps and brought to the result's scale afterwards.
     """
     operands = _operands(op, to)
     y_scale = to.scale(op.name)
-    signs = [1.0, *([-1.0] if isinstance(op, Sub) else [1.0] * (len(operands) - 1))]
-    ratios = [sign * x.scale / y_scale for sign, x in zip(signs, operands, strict=True)]
+    factors = (1.0, -1.0) if isinstance(op, Sub) else op.weights
+    ratios = [factor * x.scale / y_scale for factor, x in zip(factors, operands, strict=True)]
     limit = add_limit(ratios)
     rates = add_rates([r / limit for r in ratios])
     chain = Chain(to, op, operands[0])

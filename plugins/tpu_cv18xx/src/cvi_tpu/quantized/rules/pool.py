@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cvi.ir import Graph, Shape
-from cvi.ops import AvgPool2d, MaxPool2d, Pad, Permute, Slice
+from cvi.ops import AvgPool2d, MaxPool2d, Pad, Permute, PoolMask, Slice
 from cvi.ops.windows import extent
 from cvi_tpu.chip import ChipSpec
-from cvi_tpu.quantized.ops import Int8AvgPool2d, Int8MaxPool2d, Pads, Pair
+from cvi_tpu.quantized.ops import Int8AvgPool2d, Int8MaxPool2d, Int8PoolMask, Pads, Pair
 from cvi_tpu.quantized.registry import quantizes, requires
 from cvi_tpu.quantized.rewriter import Chain, Rewriter
 from cvi_tpu.quantized.rules.filters import least_stride
@@ -17,11 +17,14 @@ from cvi_tpu.quantized.scales import gain
 
 Pool = AvgPool2d | MaxPool2d
 
+MOST_BLOCK = 15
+"""Rows and columns of a block whose maxima every chip can take at once."""
+
 
 @quantizes(MaxPool2d)
 def max_pool(op: MaxPool2d, to: Rewriter) -> None:
-    """An Int8MaxPool2d; a window too large for a lane is reduced by rows, then by columns
-    (a maximum of maxima is exact)."""
+    """An Int8MaxPool2d, dilated or not; a window too large for a lane is reduced by rows,
+    then by columns (a maximum of maxima is exact)."""
     x = to.int8(op.inputs[0])
     chain = Chain(to, op, x)
     if _is_far(op, x.shape, to.spec):
@@ -29,19 +32,44 @@ def max_pool(op: MaxPool2d, to: Rewriter) -> None:
         op = replace(op, stride=(1, 1))
     pads = _pads_that_fit(chain, op.pads, to.spec, -128 * x.scale)
     (kh, kw), (sh, sw) = op.kernel, _stride(op, chain.shape)
+    dh, dw = (1 if k == 1 else d for k, d in zip(op.kernel, op.dilation, strict=True))
     whole = Int8MaxPool2d(
-        name="", inputs=("",), out_scale=x.scale, kernel=op.kernel, stride=(sh, sw), pads=pads
-    )
-    if fits_in_lane(op.kernel, to.spec):
+        name="", inputs=("",), out_scale=x.scale, kernel=op.kernel, stride=(sh, sw), pads=pads,
+        dilation=(dh, dw),
+    )  # fmt: skip
+    if fits_in_lane((extent(kh, dh), extent(kw, dw)), to.spec):
         chain.then("pool", whole)
     else:
         top, left, bottom, right = pads
-        rows = replace(whole, kernel=(kh, 1), stride=(sh, 1), pads=(top, 0, bottom, 0))
-        columns = replace(whole, kernel=(1, kw), stride=(1, sw), pads=(0, left, 0, right))
+        rows = replace(
+            whole, kernel=(kh, 1), stride=(sh, 1), pads=(top, 0, bottom, 0), dilation=(dh, 1)
+        )
+        columns = replace(
+            whole, kernel=(1, kw), stride=(1, sw), pads=(0, left, 0, right), dilation=(1, dw)
+        )
         chain.then("rows", rows)
         chain.then("columns", columns)
     chain.reshape("shape", op.type.shape)
     chain.close()
+
+
+@quantizes(PoolMask)
+def pool_mask(op: PoolMask, to: Rewriter) -> None:
+    """An Int8PoolMask in steps of 1, so that a product with it keeps the other's scale."""
+    x = to.int8(op.inputs[0])
+    mask = Int8PoolMask(
+        name=op.name, inputs=(x.name,), source=op.source, out_scale=1.0, size=op.size
+    )
+    to.define_int8(mask)
+
+
+@requires(PoolMask)
+def block_in_range(op: PoolMask, graph: Graph, spec: ChipSpec) -> bool:
+    """the chip takes the maxima of blocks of at most 15 rows and columns (its strides)
+
+    use smaller blocks, in several layers
+    """
+    return max(op.size) <= MOST_BLOCK
 
 
 @quantizes(AvgPool2d)
@@ -124,15 +152,6 @@ def _pads_that_fit(chain: Chain, pads: Pads, spec: ChipSpec, value: float) -> Pa
     )
     chain.then("pad", pad)
     return 0, 0, 0, 0
-
-
-@requires(MaxPool2d)
-def not_dilated(op: MaxPool2d, graph: Graph, spec: ChipSpec) -> bool:
-    """the TPU has no dilated max pooling
-
-    use a larger kernel without dilation, or several pools
-    """
-    return op.dilation == (1, 1) or op.kernel == (1, 1)
 
 
 @requires(MaxPool2d, AvgPool2d)
