@@ -57,6 +57,25 @@ class Frontend(Protocol):
 
 
 @runtime_checkable
+class DrawsWeights(Protocol):
+    """A frontend whose files may come without weights, and which can invent some."""
+
+    def with_random_weights(self, seed: int) -> Frontend:
+        """The same frontend, drawing from the seed the weights that it does not find."""
+
+
+class ReferenceTensors(dict[str, "Array"]):
+    """What `Frontend.reference` may return to say also which tensors the framework cannot
+    give: `missing` holds them with the reason."""
+
+    missing: dict[str, str]
+
+    def __init__(self, tensors: Mapping[str, Array] | None = None) -> None:
+        super().__init__(tensors or {})
+        self.missing = {}
+
+
+@runtime_checkable
 class HasForeign(Protocol):
     """A frontend whose model files may hold ops that the framework itself cannot compute."""
 

@@ -28,6 +28,7 @@ def check(
         chip=chip,
         quant=quant.lower(),
         weights=reading.weights,
+        random_weights=reading.random_weights,
         model_type=reading.model_type,
         batch=reading.batch_size,
         input_shapes=reading.shapes,

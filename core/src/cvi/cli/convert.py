@@ -68,6 +68,7 @@ def convert(
             chip=target.chip,
             quant=target.quant.lower(),
             weights=reading.weights,
+            random_weights=reading.random_weights,
             model_type=reading.model_type,
             batch=reading.batch_size,
             input_shapes=reading.shapes,

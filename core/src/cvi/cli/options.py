@@ -43,6 +43,16 @@ class ModelOptions:
             rich_help_panel=_MODEL,
         ),
     ] = None
+    random_weights: Annotated[
+        int | None,
+        typer.Option(
+            "--random-weights",
+            metavar="SEED",
+            min=0,
+            help="Draw the weights that no file has, to try an architecture.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None
     model_type: Annotated[
         str,
         typer.Option(

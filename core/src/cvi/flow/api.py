@@ -61,6 +61,7 @@ def convert(
     chip: str,
     quant: str = "int8",
     weights: PathLike | None = None,
+    random_weights: int | None = None,
     model_type: str = "",
     batch: int | None = None,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
@@ -86,6 +87,8 @@ def convert(
 ) -> Conversion:
     """From a model file to a verified cvimodel.
 
+    weights: the file of the weights where it is not the model file. random_weights: a seed
+    from which weights that no file has are drawn, to try an architecture.
     images: one test input, one file per network input. dataset or image_list: images of
     the calibration, unless a calibration_table is given. tolerance: least similarity of
     framework and float graph; quant_tolerance: of float and quantised graph; correctness:
@@ -98,6 +101,7 @@ def convert(
         model=Path(model),
         output=Path(output),
         weights=_path(weights),
+        random_weights=random_weights,
         model_type=model_type,
         batch=batch,
         input_shapes=dict(input_shapes or {}),
@@ -131,6 +135,7 @@ def transform(
     output: PathLike,
     *,
     weights: PathLike | None = None,
+    random_weights: int | None = None,
     model_type: str = "",
     batch: int | None = None,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
@@ -150,6 +155,7 @@ def transform(
         model=Path(model),
         output=Path(output),
         weights=_path(weights),
+        random_weights=random_weights,
         model_type=model_type,
         batch=batch,
         input_shapes=dict(input_shapes or {}),
@@ -242,6 +248,7 @@ def load(
     model: PathLike,
     *,
     weights: PathLike | None = None,
+    random_weights: int | None = None,
     model_type: str = "",
     batch: int | None = None,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
@@ -254,6 +261,7 @@ def load(
     request = Request(
         model=Path(model),
         weights=_path(weights),
+        random_weights=random_weights,
         model_type=model_type,
         batch=batch,
         input_shapes=dict(input_shapes or {}),

@@ -53,6 +53,7 @@ def _check_reading(request: Request) -> None:
         return
     given = {
         "--weights": request.weights,
+        "--random-weights": request.random_weights is not None,
         "--model-type": request.model_type,
         "--batch-size": request.batch,
         "--input-shape": request.input_shapes,

@@ -64,6 +64,7 @@ def inspect(
     model: str | os.PathLike[str],
     *,
     weights: str | os.PathLike[str] | None = None,
+    random_weights: int | None = None,
     model_type: str = "",
     batch: int | None = None,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
@@ -78,6 +79,7 @@ def inspect(
     graph = load(
         model,
         weights=weights,
+        random_weights=random_weights,
         model_type=model_type,
         batch=batch,
         input_shapes=input_shapes,
@@ -103,6 +105,7 @@ def check(
     chip: str,
     quant: str = "int8",
     weights: str | os.PathLike[str] | None = None,
+    random_weights: int | None = None,
     model_type: str = "",
     batch: int | None = None,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
@@ -122,6 +125,7 @@ def check(
     graph = load(
         model,
         weights=weights,
+        random_weights=random_weights,
         model_type=model_type,
         batch=batch,
         input_shapes=input_shapes,

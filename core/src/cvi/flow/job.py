@@ -23,6 +23,7 @@ class Request:
     """The options of a conversion; the public functions document each.
 
     model: a framework's model file or an fp32 IR file.
+    random_weights: a seed from which weights that no file has are drawn, None: an error.
     images: the test input of every comparison; the first of the data set when empty.
     data: the samples of the calibration, each the files of one inference.
     correctness: None asks for equality of machine and quantised graph.
@@ -31,6 +32,7 @@ class Request:
     model: Path
     output: Path | None = None
     weights: Path | None = None
+    random_weights: int | None = None
     model_type: str = ""
     batch: int | None = None
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

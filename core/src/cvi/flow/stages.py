@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cvi import plugins
 from cvi.compare import compare_sets
-from cvi.errors import CviError, UnsupportedError, VerificationError
+from cvi.errors import CviError, InputError, UnsupportedError, VerificationError
 from cvi.flow import images
 from cvi.flow.artefacts import keep_comparison, keep_graph, keep_table
 from cvi.flow.batches import batched_as
@@ -22,7 +23,7 @@ from cvi.flow.checks import outputs_type
 from cvi.flow.equality import difference, same
 from cvi.flow.job import Job
 from cvi.flow.real import quantised_inputs, real_values
-from cvi.hookspecs import Frontend, HasForeign
+from cvi.hookspecs import DrawsWeights, Frontend, HasForeign, ReferenceTensors
 from cvi.ir import Array, Graph
 
 
@@ -87,7 +88,8 @@ def verify_float(job: Job) -> None:
         for name, source in sources.items()
         if source in shown
     }
-    unknown = tuple(name for name in sources if name not in reference)
+    missing = shown.missing if isinstance(shown, ReferenceTensors) else {}
+    unknown = {n: missing.get(s, "") for n, s in sources.items() if n not in reference}
     _compare(job, "verify-float", {n: job.values[n] for n in reference}, reference, unknown)
 
 
@@ -254,9 +256,17 @@ _OPTIONS = {
 
 def _frontend(job: Job) -> Frontend:
     request = job.request
-    if request.model_type:
-        return plugins.frontend(request.model_type)
-    return plugins.frontend_for(request.model)
+    named = request.model_type
+    frontend = plugins.frontend(named) if named else plugins.frontend_for(request.model)
+    if request.random_weights is None:
+        return frontend
+    if not isinstance(frontend, DrawsWeights):
+        raise InputError(
+            f"the weights of {frontend.name} models are always in the file",
+            where="--random-weights",
+            fix="leave it out",
+        )
+    return frontend.with_random_weights(request.random_weights)
 
 
 def _batch(graph: Graph) -> int:
@@ -283,7 +293,7 @@ def _compare(
     stage: str,
     target: Mapping[str, Array],
     reference: Mapping[str, Array],
-    uncompared: tuple[str, ...] = (),
+    uncompared: Mapping[str, str] | None = None,
 ) -> None:
     request = job.request
     tolerances = {
@@ -292,13 +302,15 @@ def _compare(
         "verify-machine": request.correctness,
     }
     result = compare_sets(target, reference, tolerances[stage], _present(job, target))
-    result = replace(result, uncompared=uncompared)
+    result = replace(result, uncompared=uncompared or {})
     job.comparisons[stage] = result
     keep_comparison(job, stage, result, target, reference)
     worst = ", ".join(f"{value:.4f}" for value in result.worst)
     job.progress.note(f"{len(result.rows)} layers, worst cosine, correlation, euclidean: {worst}")
     if uncompared:
         job.progress.note(f"not compared, the framework cannot compute them: {result.left_open}")
+        for reason, count in Counter(filter(None, uncompared.values())).most_common():
+            job.progress.note(f"{count} of them: {reason}")
     try:
         result.raise_if_failed(str(request.model))
     except VerificationError as error:

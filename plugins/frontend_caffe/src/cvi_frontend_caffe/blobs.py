@@ -11,7 +11,6 @@ import numpy as np
 from cvi.errors import ModelError
 from cvi.ir import Array, Shape
 
-
 Drawn = Callable[[], Array]
 """Makes the random numbers of a blob when they are needed."""
 
@@ -22,13 +21,16 @@ class Blobs:
     """The weights of a network.
 
     file: layer -> blobs. seed: draw what the file does not have, None: never.
-    missing: layers that need weights and have none.
+    missing: layers that need weights and have none. used: what the layers have asked for, in
+    the shapes that they need. drawn: whether any of it is random.
     """
 
     def __init__(self, file: Mapping[str, Sequence[Array]], seed: int | None) -> None:
         self._file = file
         self._seed = seed
         self.missing: list[str] = []
+        self.used: dict[str, list[Array]] = {}
+        self.drawn = False
 
     @property
     def random(self) -> bool:
@@ -38,7 +40,16 @@ class Blobs:
         """How many blobs the file has for a layer, None when it has none."""
         return len(self._file[layer]) if layer in self._file else None
 
-    def stored(self, layer: str, index: int, shape: Shape) -> Array | None:
+    def take(self, layer: str, index: int, shape: Shape, drawn: Drawn) -> Array | None:
+        """A blob from the file, or drawn; None when there is neither. Asked for in order."""
+        array = self._stored(layer, index, shape)
+        if array is None and self.random:
+            array, self.drawn = drawn(), True
+        if array is not None:
+            self.used.setdefault(layer, [])[index:] = [array]
+        return array
+
+    def _stored(self, layer: str, index: int, shape: Shape) -> Array | None:
         """A blob of the file in the shape that the layer needs, None when there is none.
 
         Old files pad shapes with ones, so only the number of elements must agree.

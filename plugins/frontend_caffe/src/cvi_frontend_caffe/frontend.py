@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from cvi.ir import Array, Graph
 
 if TYPE_CHECKING:
     from cvi_frontend_caffe.blobs import Blobs
+    from cvi_frontend_caffe.importer import Importer
     from cvi_frontend_caffe.net import Net
 
 _LAYERS = re.compile(rb"^[^#\n]*\blayers?\s*:?\s*\{", re.MULTILINE)
@@ -70,13 +72,8 @@ class CaffeFrontend:
         batch: replaces the network's own. outputs: layers or blobs (wildcards allowed) at
         which the network is cut. ModelError, InputError or UnsupportedError.
         """
-        from cvi_frontend_caffe.importer import Importer
-        from cvi_frontend_caffe.registry import all_converters
-
         try:
-            net = self._net(path)
-            blobs = self._blobs(path, weights)
-            importer = Importer(net, all_converters(), blobs)
+            importer = self._importer(path, weights)
             return importer.run(batch=batch, input_shapes=input_shapes, outputs=outputs)
         except CviError as error:
             if not error.where.startswith(("--", *map(str, (path, weights)))):
@@ -98,6 +95,26 @@ class CaffeFrontend:
         from cvi_frontend_caffe.reference import run_reference
 
         return run_reference(self, path, inputs, weights, tensors)
+
+    def imported(
+        self,
+        path: Path,
+        weights: Path | None,
+        inputs: Mapping[str, Array],
+        outputs: Sequence[str] | None,
+    ) -> tuple[Importer, Graph]:
+        """The network up to these layers for inputs of these shapes, and its importer."""
+        importer = self._importer(path, weights)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            shapes = {name: array.shape for name, array in inputs.items()}
+            return importer, importer.run(input_shapes=shapes, outputs=outputs)
+
+    def _importer(self, path: Path, weights: Path | None) -> Importer:
+        from cvi_frontend_caffe.importer import Importer
+        from cvi_frontend_caffe.registry import all_converters
+
+        return Importer(self._net(path), all_converters(), self._blobs(path, weights))
 
     def _net(self, path: Path) -> Net:
         from dataclasses import replace

@@ -33,6 +33,7 @@ _WITH_PARAMS = {"Eltwise": "eltwise_param", "Power": "power_param"}
 class Importer:
     """Imports one network.
 
+    blobs: the weights. layers: those that are imported. results: what each of them gives.
     values: what every blob holds after the layers so far (layers may overwrite a blob).
     problems: the refused layers in the order of the file; what depends on their results is
     left out, and checked no further.
@@ -44,8 +45,9 @@ class Importer:
         self.problems: list[str] = []
         self._rms: dict[str, float] = {}
         self._converters = converters
-        self._blobs = blobs
-        self._layers: dict[str, list[Value]] = {}
+        self.blobs = blobs
+        self.layers: tuple[NetLayer, ...] = ()
+        self.results: dict[str, list[Value]] = {}
         self._batch: tuple[int, int] | None = None
         self._builder = Builder(net.name, frozenset(layer.name for layer in net.layers))
 
@@ -59,6 +61,7 @@ class Importer:
         """The graph; UnsupportedError lists every layer that cannot be imported."""
         given = feeds(self.net)
         chosen = plan(self.net, given, outputs)
+        self.layers = chosen.layers
         self._report(chosen)
         self._add_inputs(given, chosen, batch, input_shapes or {})
         for layer in chosen.layers:
@@ -119,7 +122,7 @@ class Importer:
                 where=net.where,
                 fix="check the file, or download it again",
             ) from error
-        self._layers[net.name] = results
+        self.results[net.name] = results
         self.values.update(zip(net.tops, results, strict=False))
         self._estimate(net)
 
@@ -137,7 +140,7 @@ class Importer:
             raise UnsupportedError(f"{names} is not known")
         bottoms = [self.values[name] for name in net.bottoms]
         rms = [self._rms.get(name, 1.0) for name in net.bottoms] or [1.0]
-        layer = Layer(net, bottoms, rms, self._blobs, self._builder, self._batch)
+        layer = Layer(net, bottoms, rms, self.blobs, self._builder, self._batch)
         with np.errstate(all="ignore"):
             result = self._converters[net.type](layer)
         if layer.unread:
@@ -154,7 +157,7 @@ class Importer:
 
     def _estimate(self, net: NetLayer) -> None:
         """How large the results are, for the random weights of the layers behind."""
-        if not self._blobs.random:
+        if not self.blobs.random:
             return
         name = _WITH_PARAMS.get(net.type)
         param = Params(getattr(net.proto, name)) if name else None
@@ -173,7 +176,7 @@ class Importer:
         )
 
     def _check_weights(self) -> None:
-        missing = self._blobs.missing
+        missing = self.blobs.missing
         if missing:
             shown = ", ".join(missing[:5]) + (" …" if len(missing) > 5 else "")
             raise InputError(
@@ -185,7 +188,7 @@ class Importer:
 
     def _finish(self, chosen: Plan) -> Graph:
         graph = self._builder.graph
-        values = [self._layers[layer][index] for layer, index in chosen.outputs]
+        values = [self.results[layer][index] for layer, index in chosen.outputs]
         names = [
             self._output(value, layer)
             for value, (layer, _) in zip(values, chosen.outputs, strict=True)

@@ -128,20 +128,14 @@ class Layer:
         """How many blobs of the file nobody asked for."""
         return max((self.stored_blobs or 0) - self._used_blobs, 0)
 
-    def skip_blobs(self, count: int) -> None:
-        """Declare further blobs that do not matter at inference."""
-        self._used_blobs += count
-
     def _blob(self, index: int, shape: Shape, drawn: draw.Drawn) -> Array:
         self._used_blobs = max(self._used_blobs, index + 1)
         draw.check_size(shape)
-        stored = self._blobs.stored(self.name, index, shape)
-        if stored is not None:
-            return stored
-        if not self._blobs.random:
+        array = self._blobs.take(self.name, index, shape, drawn)
+        if array is None:
             self._blobs.note_missing(self.where)
             return np.zeros(shape, np.float32)
-        return drawn()
+        return array
 
     # -- results ----------------------------------------------------------
 

@@ -105,5 +105,3 @@ def _array(parts: Sequence[bytes], dtype: np.dtype[Any], where: str) -> Array:
     if len(data) % dtype.itemsize:
         raise ModelError("is cut off within a number", where=where, fix="download it again")
     return np.frombuffer(data, dtype)
-
-

@@ -39,5 +39,3 @@ def covered(layer: Layer, x: Value, axis: int, count: int) -> Shape:
 def per_channel(layer: Layer, x: Value, axis: int, count: int) -> bool:
     """Whether the covered dimensions are just the channels."""
     return x.rank > 1 and layer.axis(axis, x.rank) == 1 and count == 1
-
-

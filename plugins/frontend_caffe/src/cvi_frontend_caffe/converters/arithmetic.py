@@ -82,9 +82,7 @@ def axpy(layer: Layer) -> Value:
     """factor * x + y: bottoms factor[n, c, …ones], x, y."""
     factor, x, y = layer.bottoms(3, 3)
     shape = aligned(layer, factor.shape, 0, x.rank)
-    product = layer.emit(
-        ops.Mul(name=layer.helper("product")), x, _spread(layer, factor, shape, x)
-    )
+    product = layer.emit(ops.Mul(name=layer.helper("product")), x, _spread(layer, factor, shape, x))
     return layer.emit(ops.Add(name=layer.top_name(0)), product, y)
 
 

@@ -39,9 +39,7 @@ def concat(layer: Layer) -> Value:
 def slice_(layer: Layer) -> Sequence[Value]:
     """Parts along an axis, cut at the slice points or equally large."""
     params, x = layer.params("slice_param"), layer.bottom()
-    axis = layer.axis(
-        params.integer("slice_dim" if params.has("slice_dim") else "axis"), x.rank
-    )
+    axis = layer.axis(params.integer("slice_dim" if params.has("slice_dim") else "axis"), x.rank)
     points = params.integers("slice_point")
     length, count = x.shape[axis], len(layer.tops)
     if not points:
@@ -49,7 +47,7 @@ def slice_(layer: Layer) -> Sequence[Value]:
             layer.broken(f"cannot cut {length} into {count} equal parts")
         points = tuple(range(length // count, length, length // count))
     ends = (*points, length)
-    if len(ends) != count or list(ends) != sorted(set(ends)) or not points and count > 1:
+    if len(ends) != count or list(ends) != sorted(set(ends)) or (not points and count > 1):
         layer.broken(f"cuts {length} at {points} into {count} tops")
     return [
         _part(layer, layer.top_name(i), x, axis, start, end)
@@ -121,11 +119,9 @@ def _copied(layer: Layer, x: Value, dims: Sequence[int], start: int) -> list[int
             layer.broken(f"copies dimension {start + i} of a blob that has {x.rank}")
         wanted.append(x.shape[start + i] if d == 0 else d)
     given = layer.batch
-    if given is not None and start == 0 and wanted and -1 in wanted and wanted[0] == given[0]:
+    fits = -1 not in wanted[1:] and math.prod(wanted) == x.elements
+    if given is not None and start == 0 and wanted and wanted[0] == given[0] and not fits:
         wanted[0] = given[1]
-    elif given is not None and start == 0 and wanted and math.prod(wanted) != x.elements:
-        if wanted[0] == given[0] and -1 not in wanted:
-            wanted[0] = given[1]
     return wanted
 
 

@@ -40,7 +40,6 @@ def two_dimensional(layer: Layer, x: Value) -> Value:
     return x
 
 
-
 def _pads(layer: Layer, params: Params) -> Pads:
     sides = ("pad_t", "pad_l", "pad_b", "pad_r")
     if any(params.has(side) for side in sides):
