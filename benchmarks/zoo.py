@@ -51,8 +51,8 @@ class ZooModel:
     file: a model file, or what it is made from: an archive of an ONNX file whose weights are
     random, or with `make` the name of the file that it writes. weights: the file of the
     weights where they have one of their own; random_weights: the seed from which a frontend
-    draws them. image: the test image. dataset, images: folder of calibration images, and how many are drawn; method: how
-    thresholds are found.
+    draws them. image: the test image. dataset, images: folder of calibration images, and how
+    many are drawn; method: how thresholds are found.
     quant_tolerance: least similarity of every quantised layer to its float layer (of
     random weights and few calibration images not much can be asked). least_cosine: of the
     program's worst output to the original network in fp32. random_orders: how many seeded

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 from benchmarks.networks.catalogue import Network, Shapes
 from benchmarks.verify import Tally, on_vendor
 
@@ -18,7 +17,6 @@ from cvi.compare import Comparison
 from cvi.errors import CviError
 from cvi.flow import stages
 from cvi.flow.examine import macs
-from cvi.flow.images import ImageOptions, is_image_input
 from cvi.flow.job import Job, Request
 from cvi.flow.real import quantised_inputs
 from cvi.hookspecs import CompileOptions
