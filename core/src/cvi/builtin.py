@@ -31,8 +31,7 @@ COMMANDS = (
 def cvi_register_ops() -> Sequence[type[Op]]:
     from cvi import ops
 
-    things = [getattr(ops, name) for name in ops.__all__]
-    return [thing for thing in things if isinstance(thing, type)]
+    return [getattr(ops, name) for name in ops.__all__]
 
 
 @hookimpl

@@ -199,7 +199,9 @@ def test_other_sizes_and_nothing_at_all_fail() -> None:
 
 
 def test_layers_without_reference_are_named_but_fail_nothing() -> None:
-    result = replace(compare_sets(layers(), layers()), uncompared={"odd": "no such op", "strange": ""})
+    result = replace(
+        compare_sets(layers(), layers()), uncompared={"odd": "no such op", "strange": ""}
+    )
     result.raise_if_failed()
     assert result.left_open == "odd, strange"
     assert result.table()[-1] == ("strange", "", "-", "-", "-", "-", "NOT COMPARED", "")

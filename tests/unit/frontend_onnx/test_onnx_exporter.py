@@ -184,9 +184,9 @@ def test_op(case: Case) -> None:
 
 
 def test_every_float_op_is_exported_and_tested() -> None:
-    bases = {"Unary", "Eltwise", "Movement"}
-    float_ops = {getattr(ops, name) for name in ops.__all__ if name not in bases}
-    float_ops = {kind for kind in float_ops if isinstance(kind, type) and issubclass(kind, Op)}
+    left_out = {"Unary", "Eltwise", "Movement", "RoiPooling"}  # regions come from lists of boxes
+    float_ops = {getattr(ops, name) for name in ops.__all__ if name not in left_out}
+    float_ops = {kind for kind in float_ops if issubclass(kind, Op) and not kind.incomparable}
     assert set(EXPORTERS) == float_ops
     assert {type(case.op) for case in CASES} == float_ops
 

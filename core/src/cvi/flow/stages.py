@@ -22,6 +22,7 @@ from cvi.flow.batches import batched_as
 from cvi.flow.checks import outputs_type
 from cvi.flow.equality import difference, same
 from cvi.flow.job import Job
+from cvi.flow.lists import float_reference, incomparable
 from cvi.flow.real import quantised_inputs, real_values
 from cvi.hookspecs import DrawsWeights, Frontend, HasForeign, ReferenceTensors
 from cvi.ir import Array, Graph
@@ -38,6 +39,9 @@ class Stage:
     title: str
     apply: Callable[[Job], None]
     wanted: Callable[[Job], bool] = lambda job: True
+
+
+_NO_REFERENCE = "the framework cannot compute it"
 
 
 def load(job: Job) -> None:
@@ -89,8 +93,11 @@ def verify_float(job: Job) -> None:
         if source in shown
     }
     missing = shown.missing if isinstance(shown, ReferenceTensors) else {}
-    unknown = {n: missing.get(s, "") for n, s in sources.items() if n not in reference}
-    _compare(job, "verify-float", {n: job.values[n] for n in reference}, reference, unknown)
+    unknown = {n: missing.get(s, _NO_REFERENCE) for n, s in sources.items() if n not in reference}
+    boxes = incomparable(job.graph, reference)
+    reference = {name: array for name, array in reference.items() if name not in boxes}
+    target = {name: job.values[name] for name in reference}
+    _compare(job, "verify-float", target, reference, unknown | boxes)
 
 
 def test_inputs(job: Job) -> None:
@@ -158,19 +165,18 @@ def quantise(job: Job) -> None:
 
 
 def verify_quantised(job: Job) -> None:
-    """Every quantised layer against the float layer of its name."""
+    """Every quantised layer against the float layer of its name; behind a list of boxes
+    against what that gives for the same boxes (`cvi.flow.lists`)."""
     from cvi.execute import evaluate
 
     fed = quantised_inputs(job.quantised, job.inputs)
     job.quantised_values = evaluate(job.quantised, fed, keep=True)
-    target = real_values(job.quantised, job.quantised_values)
-    names = [name for name in job.values if name in target]
-    _compare(
-        job,
-        "verify-quantised",
-        {name: target[name] for name in names},
-        {name: job.values[name] for name in names},
-    )
+    found = real_values(job.quantised, job.quantised_values)
+    target = {name: found[name] for name in job.values if name in found}
+    reference = float_reference(job.graph, job.values, target)
+    boxes = incomparable(job.graph, target)
+    target = {name: array for name, array in target.items() if name not in boxes}
+    _compare(job, "verify-quantised", target, reference, boxes)
 
 
 def compile_program(job: Job) -> None:
@@ -295,6 +301,7 @@ def _compare(
     reference: Mapping[str, Array],
     uncompared: Mapping[str, str] | None = None,
 ) -> None:
+    """uncompared: layers that are in neither set, with the reason ("" when nobody tells)."""
     request = job.request
     tolerances = {
         "verify-float": request.tolerance,
@@ -308,7 +315,7 @@ def _compare(
     worst = ", ".join(f"{value:.4f}" for value in result.worst)
     job.progress.note(f"{len(result.rows)} layers, worst cosine, correlation, euclidean: {worst}")
     if uncompared:
-        job.progress.note(f"not compared, the framework cannot compute them: {result.left_open}")
+        job.progress.note(f"not compared: {result.left_open}")
         for reason, count in Counter(filter(None, uncompared.values())).most_common():
             job.progress.note(f"{count} of them: {reason}")
     try:

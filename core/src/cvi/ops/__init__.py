@@ -33,7 +33,9 @@ from cvi.ops.detection import (
     RetinaFaceDetection,
     RoiPooling,
     YoloDetection,
-    prior_boxes,
+)
+from cvi.ops.detection import (
+    prior_boxes as prior_boxes,
 )
 from cvi.ops.elementwise import Add, Div, Eltwise, Max, Min, Mul, Sub
 from cvi.ops.movement import (

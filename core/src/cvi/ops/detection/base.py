@@ -20,7 +20,7 @@ class Detection(Op):
     """Base of the ops whose result is a list of boxes, one row each."""
 
     incomparable: ClassVar[str] = (
-        "a list of boxes: a little difference of scores adds, drops or reorders rows"
+        "a list of boxes, whose rows come and go with the least difference of scores"
     )
 
     def in_range(self, label: str, value: float, low: float, high: float) -> None:

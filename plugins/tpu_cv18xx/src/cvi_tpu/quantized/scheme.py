@@ -40,8 +40,9 @@ class Int8Scheme:
     ) -> Graph:
         """The quantised graph; its outputs are in the order of the float graph's.
 
-        inputs_type, outputs_type: int8, or fp32 with casts on the CPU. UnsupportedError
-        lists every layer that cannot be quantised, InputError when the table lacks one.
+        inputs_type, outputs_type: int8, or fp32 with casts on the CPU; lists of boxes are
+        always fp32. UnsupportedError lists every layer that cannot be quantised, InputError
+        when the table lacks one.
         """
         _check_type("inputs type", inputs_type)
         _check_type("outputs type", outputs_type)
@@ -57,7 +58,7 @@ class Int8Scheme:
             assert rule is not None  # problems() has reported ops without a rule
             rule(op, to)
         to.graph.outputs = tuple(
-            to.fp32(name) if outputs_type == "fp32" else to.int8(name).name
+            to.fp32(name) if outputs_type == "fp32" or _is_list(graph, name) else to.int8(name).name
             for name in graph.outputs
         )
         to.graph.check()
@@ -103,6 +104,12 @@ def spec_of(chip: Chip) -> ChipSpec:
             where=chip.name,
         )
     return spec
+
+
+def _is_list(graph: Graph, name: str) -> bool:
+    """Whether a value is a list of boxes: numbers of classes and pixels have no one scale."""
+    op = graph.get(name)
+    return op is not None and bool(op.incomparable)
 
 
 def _check_type(label: str, value: str) -> None:

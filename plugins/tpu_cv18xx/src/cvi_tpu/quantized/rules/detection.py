@@ -1,9 +1,11 @@
 """Detection layers are computed in float by functions of the runtime (FACTS_CVIMODEL 6).
 
-A function is used where it gives what the layer means. Two liberties are taken: boxes that
-overlap are compared in the order in which they are found, not from the highest score down,
-so that of a chain of them others may survive; and when more survive than there are rows,
-the first ones are taken. Faults beyond that are worked around, or refused below.
+A function is used where it gives what the layer means. Three liberties are taken: boxes
+that overlap are compared in the order in which they are found, not from the highest score
+down, and by slightly smaller overlaps where the last pixel counts, so that of a chain of them
+others may survive; when more survive than there are rows, the first ones are taken; and
+proposals lie half a pixel nearer to the first one. Faults beyond that are worked around, or
+refused below.
 """
 
 from __future__ import annotations

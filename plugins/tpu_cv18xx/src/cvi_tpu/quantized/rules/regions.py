@@ -5,7 +5,7 @@ What `detection` says of functions that are used and of those that are refused h
 
 from __future__ import annotations
 
-from math import floor
+from math import ceil
 
 import numpy as np
 
@@ -14,8 +14,11 @@ from cvi.ops import Concat, FrcnDetection, Pad, Proposal, Reshape, RoiPooling, S
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.registry import quantizes, requires
 from cvi_tpu.quantized.rewriter import Rewriter
-from cvi_tpu.quantized.rules.cpu_calls import NEVER, define, shaped
+from cvi_tpu.quantized.rules.cpu_calls import define, shaped
 from cvi_tpu.quantized.rules.signs import never_negative
+
+NO_SCORE = -1e30
+"""Less than any threshold."""
 
 
 @quantizes(Proposal)
@@ -28,7 +31,7 @@ def proposal(op: Proposal, to: Rewriter) -> None:
     """
     scores, deltas = op.inputs
     _, channels, _, width = to.source.type_of(scores).shape
-    sure = np.full((1, channels, 1, width), -NEVER, np.float32)
+    sure = np.full((1, channels, 1, width), NO_SCORE, np.float32)
     sure[0, -1, 0, -1] = max(1.0, op.obj_threshold)
     away = np.zeros((1, 2 * channels, 1, width), np.float32)
     away[0, -4:-2, 0, -1] = -1e6
@@ -103,7 +106,7 @@ def _boxes_per_region(op: FrcnDetection, graph: Graph) -> int:
         return most
     if source.type.shape[source.axis] != op.class_num:
         return most
-    return max(1, min(most, floor(1 / op.obj_threshold)))
+    return max(1, min(most, ceil(1 / op.obj_threshold) - 1))
 
 
 def _padded(op: Op, to: Rewriter, name: str, axis: int, more: int) -> str:
