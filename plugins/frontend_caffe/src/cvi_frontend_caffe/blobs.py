@@ -93,7 +93,7 @@ def filters(rng: np.random.Generator, shape: Shape, fan_in: int, rms: float) -> 
     normal distribution behind a ReLU, these are the filters of He and others.
     """
     deviation = 1 / (math.sqrt(max(fan_in, 1)) * max(rms, 1e-3))
-    return (rng.standard_normal(shape, np.float32) * np.float32(deviation)).astype(np.float32)
+    return np.asarray(rng.standard_normal(shape, np.float32) * np.float32(deviation))
 
 
 def around(rng: np.random.Generator, shape: Shape, centre: float, spread: float) -> Array:

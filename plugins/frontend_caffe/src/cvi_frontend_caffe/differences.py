@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 _LACKING = frozenset({
@@ -10,6 +10,9 @@ _LACKING = frozenset({
     "Reverse", "Squeeze", "DummyData", "FrcnDetection", "YoloDetection", "RetinaFaceDetection",
     "Clip", "Python",
 })  # fmt: skip
+
+_FIRST_OF_FORKS = 1001
+"""Numbers of fields in `caffe.proto` that stand in text files of forks only."""
 
 
 def difference(layer: Any) -> str:
@@ -23,29 +26,73 @@ def difference(layer: Any) -> str:
 
 def renamed(layer: Any) -> bool:
     """Whether OpenCV needs `in_its_words` instead of the layer as it is."""
-    return str(layer.type) in _WORDS or layer.relu_param.relu6 or _plain_mean(layer)
+    other_default = layer.type == "LRN" and not layer.lrn_param.HasField("alpha")
+    return bool(
+        str(layer.type) in _WORDS or other_default or layer.relu_param.relu6 or _plain_mean(layer)
+    )
 
 
-def in_its_words(layer: Any, channels: int) -> Any:
+def in_its_words(layer: Any, shape: Shape) -> Any:
     """A layer that means the same to OpenCV; the layer itself when it needs no other words.
 
-    channels: of the first bottom. OpenCV's Axpy multiplies its third bottom, Caffe's second.
+    shape: of the first bottom. OpenCV's Axpy multiplies its third bottom, Caffe's second;
+    its LRN has another alpha where the file gives none.
     """
     if not renamed(layer):
         return layer
     copy = type(layer)()
     copy.CopyFrom(layer)
-    copy.type = "ReLU6" if layer.relu_param.relu6 else _WORDS.get(str(layer.type), "Pooling")
-    if copy.type == "Convolution":
-        copy.convolution_param.group = channels
+    kind = str(layer.type)
+    _say_defaults(copy)
+    copy.type = "ReLU6" if layer.relu_param.relu6 else _WORDS.get(kind, kind)
+    if kind != "Convolution" and copy.type == "Convolution":
+        copy.convolution_param.group = shape[1]
     elif copy.type == "Eltwise":
         copy.eltwise_param.operation = _enumerator(copy.eltwise_param, "operation", "PROD")
     elif copy.type == "Axpy":
         factor, x, y = layer.bottom
         copy.bottom[:] = [factor, y, x]
-    elif copy.type == "Pooling":
+    elif copy.type == "LRN":
+        copy.lrn_param.alpha = layer.lrn_param.alpha
+    elif copy.type == "Slice":
+        copy.slice_param.slice_point.extend(_equal_parts(layer, shape))
+    elif copy.type == "Pooling" and _plain_mean(layer):
         copy.pooling_param.pool = _enumerator(copy.pooling_param, "pool", "AVE")
     return copy
+
+
+def _equal_parts(layer: Any, shape: Shape) -> list[int]:
+    """The slice points of a layer that names none."""
+    params = layer.slice_param
+    axis = params.slice_dim if params.HasField("slice_dim") else params.axis
+    step = shape[axis] // len(layer.top)
+    return [i * step for i in range(1, len(layer.top))]
+
+
+def _say_defaults(layer: Any) -> None:
+    """Say all that a convolution or pool would have by default, in the longest words."""
+    conv, pool = layer.convolution_param, layer.pooling_param
+    if layer.HasField("convolution_param"):
+        conv.group, conv.bias_term = conv.group, conv.bias_term
+        conv.dilation.extend([] if conv.dilation else [1])
+        _spread(conv, "kernel", conv.kernel_size)
+        _spread(conv, "stride", conv.stride or [1])
+        del conv.kernel_size[:], conv.stride[:]
+    if layer.HasField("pooling_param"):
+        pool.pool, pool.global_pooling = pool.pool, pool.global_pooling
+        pool.ceil_mode = pool.ceil_mode
+        if not pool.global_pooling:
+            _spread(pool, "kernel", [pool.kernel_size])
+        _spread(pool, "stride", [pool.stride])
+        pool.ClearField("kernel_size")
+        pool.ClearField("stride")
+
+
+def _spread(params: Any, stem: str, values: Sequence[int]) -> None:
+    """`<stem>_h` and `<stem>_w` where they are not said already."""
+    if values and not params.HasField(f"{stem}_h"):
+        setattr(params, f"{stem}_h", values[0])
+        setattr(params, f"{stem}_w", values[-1])
 
 
 _WORDS = {
@@ -78,4 +125,8 @@ def _pooling(layer: Any) -> str:
     return ""
 
 
-_CHECKS: dict[str, Callable[[Any], str]] = {"Pooling": _pooling}
+def _lrn(layer: Any) -> str:
+    return "OpenCV ignores the parameter k" if layer.lrn_param.k != 1 else ""
+
+
+_CHECKS: dict[str, Callable[[Any], str]] = {"Pooling": _pooling, "LRN": _lrn}

@@ -35,7 +35,8 @@ class Feeds:
 
 def feeds(net: Net) -> Feeds:
     """The inputs of a network. A DummyData is its input when it has no other, a constant else."""
-    shapes, labels = dict(net.inputs), set()
+    shapes = dict(net.inputs)
+    labels: set[str] = set()
     dummies: dict[str, tuple[Shape, float | None]] = {}
     for layer in net.layers:
         if layer.type == "DummyData":

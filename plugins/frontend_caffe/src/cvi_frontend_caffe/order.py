@@ -32,7 +32,8 @@ def plan(net: Net, given: Feeds, wanted: Sequence[str] | None) -> Plan:
     _check_names(layers)
     outputs = _own_outputs(layers, net) if wanted is None else _matching(layers, wanted)
     needed = _needed(layers, outputs, set(given.shapes) | set(given.constants))
-    inputs, written = set(), set()
+    inputs: set[str] = set()
+    written: set[str] = set()
     for layer in needed:
         inputs.update(set(layer.bottoms) - written)
         written.update(layer.tops)

@@ -78,7 +78,8 @@ def _whole(
     """
     data = path.read_bytes()
     layers = imported.layers
-    if not is_text(data) or any(difference(x.proto) or renamed(x.proto) for x in layers):
+    strange = any(x.unknown or difference(x.proto) or renamed(x.proto) for x in layers)
+    if strange or not is_text(data):
         return {}
     stored = weights.read_bytes() if weights and not imported.blobs.drawn else None
     stored = caffemodel(imported.blobs.used) if stored is None else stored
@@ -131,9 +132,9 @@ class _Chain:
         """The layer as a network of its own."""
         names = {blob: f"bottom{i}" for i, blob in enumerate(dict.fromkeys(layer.bottoms))}
         given = {name: self.blobs[blob] for blob, name in names.items()}
-        channels = next((a.shape[1] for a in given.values() if a.ndim > 1), 1)
+        shape = next((array.shape for array in given.values()), ())
         proto = schema.message("LayerParameter")
-        proto.CopyFrom(in_its_words(layer.proto, channels))
+        proto.CopyFrom(in_its_words(layer.proto, shape))
         bottoms = [names[str(blob)] for blob in proto.bottom]
         del proto.bottom[:], proto.top[:]
         proto.name = "layer"

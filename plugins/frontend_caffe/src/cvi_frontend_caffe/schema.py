@@ -108,10 +108,10 @@ def _read_enum(tokens: Iterator[str], into: EnumDescriptorProto) -> None:
 def _read_field(label: str, words: list[str], into: FieldDescriptorProto) -> None:
     """`label type name = number [key = value, …]`, without the label."""
     kind, into.name, _, number, *options = words
-    into.label = _LABELS[label]  # type: ignore[assignment]
+    into.label = _LABELS[label]
     into.number = int(number)
     if kind in _SCALARS:
-        into.type = _SCALARS[kind]  # type: ignore[assignment]
+        into.type = _SCALARS[kind]
     else:
         into.type_name = kind
     for key, value in zip(options[1::4], options[3::4], strict=True):
@@ -130,5 +130,5 @@ def _resolve(file: FileDescriptorProto) -> None:
             if field.type_name:
                 nested = f"{outer.name}.{field.type_name}"
                 name = nested if nested in inner else field.type_name
-                field.type = _ENUM if name in enums | inner else _MESSAGE  # type: ignore[assignment]
+                field.type = _ENUM if name in enums | inner else _MESSAGE
                 field.type_name = f".{PACKAGE}.{name}"

@@ -219,7 +219,9 @@ def _kind(known: Any) -> str:
 
 def _float(token: Token, full: str) -> float:
     """As a 32-bit float holds it; larger numbers become infinite, as in protobuf."""
-    text = token.text.replace(" ", "").rstrip("fF") if token.kind == "number" else token.text
+    text = token.text.replace(" ", "")
+    if token.kind == "number" and text[:-1][-1:] in (*"0123456789.",):
+        text = text.rstrip("fF")
     try:
         value = float(text) if "x" not in text.lower() else float(int(text, 16))
         return float(struct.unpack("<f", struct.pack("<f", value))[0])

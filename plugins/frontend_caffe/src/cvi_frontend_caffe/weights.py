@@ -17,7 +17,7 @@ from cvi_frontend_caffe.net import is_text
 
 Blobs = Sequence[Array]
 
-_RAW = {0: np.dtype("<f8"), 1: np.dtype("<f4"), 2: np.dtype("<f2")}
+_RAW: dict[int, np.dtype[Any]] = {0: np.dtype("<f8"), 1: np.dtype("<f4"), 2: np.dtype("<f2")}
 _MAX_ELEMENTS = 1 << 30
 
 

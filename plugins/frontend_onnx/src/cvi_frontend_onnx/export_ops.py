@@ -354,7 +354,10 @@ def average_pool(writer: Writer, op: ops.AvgPool2d) -> None:
 
 @exports(ops.Resize)
 def resize(writer: Writer, op: ops.Resize) -> None:
-    """By scales when they give the size exactly, else by sizes."""
+    """By scales when they count and give the size exactly, else by sizes.
+
+    With corners aligned only the sizes count; onnx and onnxruntime round scales differently.
+    """
     n, c, h, w = writer.graph.type_of(op.inputs[0]).shape
     attributes = {
         "mode": op.mode,
@@ -363,7 +366,7 @@ def resize(writer: Writer, op: ops.Resize) -> None:
     }
     scales = np.array([1, 1, *op.scales], np.float32)
     sizes = tuple(int(np.floor(np.float32(s) * f)) for s, f in zip((h, w), scales[2:], strict=True))
-    if sizes == op.size:
+    if sizes == op.size and op.coordinates != "align_corners":
         operands = [*op.inputs, "", writer.constant(op, "scales", scales)]
     else:
         operands = [*op.inputs, "", "", writer.integers(op, "sizes", (n, c, *op.size))]
