@@ -7,7 +7,7 @@ definitions in this package; three of them are there with trained weights.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.networks import bottlenecks, efficientnet_lite, faces, keras_networks
@@ -18,6 +18,11 @@ from cvi.flow.images import ImageOptions
 Shapes = Mapping[str, tuple[int, ...]]
 
 SEED = 1
+LEAST = 0.9999
+INTEGERS = 0.999
+"""Of models whose framework computes with integers, and rounds each layer's result to 255
+steps: we compute the real numbers that its operands stand for."""
+
 _SAMPLES = SHARED / "images" / "samples"
 _CAT, _DOG, _PARADE = (_SAMPLES / f"{name}.jpg" for name in ("cat", "dog", "parade"))
 _DIGIT = EXAMPLE_IMAGES / "digit_0001.png"
@@ -37,14 +42,16 @@ class Network:
     """A network of the page.
 
     simulated: the sizes of inputs with which it runs on the vendor's simulator, empty for its
-    own: large images take hours there, and the layers are the same. expected: layers whose
-    float values differ from the framework's by design, and why.
+    own: large images take hours there, and the layers are the same. least: the cosine that
+    every comparable layer must have with the framework's. expected: layers whose float values
+    differ from the framework's by design, and why.
     """
 
     model: ZooModel
     source: str
     published: Published | None = None
     simulated: Shapes = field(default_factory=dict)
+    least: float = LEAST
     expected: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -257,6 +264,11 @@ def _tflite(file: str, pixels: ImageOptions = _MINUS_ONE, image: Path = _CAT) ->
     return Network(model=model, source=f"{file}.tflite")
 
 
+def _integers(file: str, pixels: ImageOptions = _MINUS_ONE) -> Network:
+    """A full-integer TFLite model."""
+    return replace(_tflite(file, pixels), least=INTEGERS)
+
+
 def _onnx(model: ZooModel) -> Network:
     return Network(model=model, source=str(model.file.relative_to(SHARED / "models" / "onnx")))
 
@@ -279,7 +291,9 @@ TRAINED: tuple[Network, ...] = (
         "lenet", "lenet/lenet", _GRAY, _DIGIT, weights="lenet_iter_10000", shapes=_size(28, 28, 1)
     ),
     _caffe("mobilefacenet", "mobilefacenet/mobilefacenet", _PIXELS, _PARADE),
-    _caffe("mobilenet_v1_0.25_128", "mobilenet_v1_0.25_128/mobilenet_v1_0.25_128", _MINUS_ONE),
+    _caffe(
+        "mobilenet_v1_0.25_128_caffe", "mobilenet_v1_0.25_128/mobilenet_v1_0.25_128", _MINUS_ONE
+    ),
     _caffe(
         "mobilenetv2_yolov3_nano_coco",
         "mobilenetv2_yolov3_nano_coco/mobilenetv2_yolov3_nano_coco",
@@ -303,21 +317,21 @@ TRAINED: tuple[Network, ...] = (
         _PARADE,
         weights="res10_ssd_dequant",
     ),
-    _caffe("ultraface_rfb320", "ultraface_rfb320/RFB-320", _ULTRAFACE, _PARADE),
+    _caffe("ultraface_rfb320_caffe", "ultraface_rfb320/RFB-320", _ULTRAFACE, _PARADE),
     _caffe("yolo_fastest", "yolo_fastest_1.1_coco/yolo_fastest_1.1_coco", _ZERO_ONE, _DOG),
     *(_onnx(model) for model in ZOO if model.file.is_relative_to(SHARED / "models" / "onnx")),
     _tflite("cifar_resnet/pretrainedResnet", ImageOptions(preset="zero-255")),
-    _tflite("cifar_resnet/pretrainedResnet_quant", ImageOptions(preset="zero-255")),
-    _tflite("deeplabv3_dm05/deeplabv3_mnv2_dm05_pascal_quant"),
-    _tflite("kws/kws_ref_model_float32"),
-    _tflite("kws/kws_ref_model"),
-    _tflite("mobilenet_v1_0.25_128_quant/mobilenet_v1_0.25_128_quant"),
-    _tflite("mobilenet_v2_1.0_224_quant/mobilenet_v2_1.0_224_quant"),
-    _tflite("person_detect/person_detect", ImageOptions(gray=True)),
-    _tflite("tf2_mobilenet_v2_ptq/tf2_mobilenet_v2_1.0_224_ptq"),
+    _integers("cifar_resnet/pretrainedResnet_quant", ImageOptions(preset="zero-255")),
+    _integers("deeplabv3_dm05/deeplabv3_mnv2_dm05_pascal_quant"),
+    _tflite("kws/kws_ref_model_float32", ImageOptions()),
+    _integers("kws/kws_ref_model", ImageOptions()),
+    _integers("mobilenet_v1_0.25_128_quant/mobilenet_v1_0.25_128_quant"),
+    _integers("mobilenet_v2_1.0_224_quant/mobilenet_v2_1.0_224_quant"),
+    _integers("person_detect/person_detect", ImageOptions(gray=True)),
+    _integers("tf2_mobilenet_v2_ptq/tf2_mobilenet_v2_1.0_224_ptq"),
     _tflite("ultraface_rfb320/version-RFB-320_without_postprocessing", _ULTRAFACE, _PARADE),
     _tflite("vww_96/vww_96_float", _ZERO_ONE),
-    _tflite("vww_96/vww_96_int8", _ZERO_ONE),
+    _integers("vww_96/vww_96_int8", _ZERO_ONE),
 )
 
 NETWORKS = (*GUIDE, *TRAINED)
@@ -325,8 +339,4 @@ NETWORKS = (*GUIDE, *TRAINED)
 
 def network(name: str) -> Network:
     """The network of that name; KeyError when there is none."""
-    return {_key(entry): entry for entry in NETWORKS}[name]
-
-
-def _key(entry: Network) -> str:
-    return entry.name
+    return {entry.name: entry for entry in NETWORKS}[name]
