@@ -168,8 +168,8 @@ GUIDE: tuple[Network, ...] = (
     _drawn("resnext50"),
     _drawn("vgg16", "vgg16_vgg"),
     _drawn("googlenet", shapes=_size(224, 224)),
-    _drawn("inception_v3"),
-    _drawn("inception_v4"),
+    _drawn("inception_v3", simulated=_size(139, 139)),
+    _drawn("inception_v4", simulated=_size(139, 139)),
     _drawn("mobilenet_v1"),
     _drawn("mobilenet_v2"),
     _own(
@@ -187,8 +187,8 @@ GUIDE: tuple[Network, ...] = (
         weights="squeezenet_v1.1",
         shapes=_size(227, 227),
     ),
-    _drawn("densenet_121"),
-    _drawn("densenet_201"),
+    _drawn("densenet_121", simulated=_size(128, 128)),
+    _drawn("densenet_201", simulated=_size(128, 128)),
     _drawn("senet_res50", shapes=_size(225, 225)),
     _own("arcface_res50", faces.arcface_res50, ".prototxt", Published(43.6, 6330)),
     _caffe(

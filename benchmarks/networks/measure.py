@@ -122,7 +122,7 @@ def _skipped(graph: Graph, compared: Comparison) -> dict[str, int]:
     rest = {op.name for op in graph.ops if not isinstance(op, Input)}
     rest -= {row.name for row in compared.rows} | set(compared.uncompared)
     if rest:
-        reasons["made by our passes, no layer of the file"] += len(rest)
+        reasons["a step inside of a layer of the file"] += len(rest)
     return dict(reasons)
 
 
