@@ -29,7 +29,7 @@ WORK = REPOSITORY / "out" / "networks"
 def run(names: Sequence[str], folder: Path, jobs: int, programs: bool) -> bool:
     """Measure networks, several at once; whether something is wrong."""
     failed = False
-    with ProcessPoolExecutor(jobs, max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(jobs) as pool:
         futures = [pool.submit(measure, name, folder, programs) for name in names]
         for name, future in zip(names, futures, strict=True):
             problems = future.result()

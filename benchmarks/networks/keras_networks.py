@@ -15,22 +15,22 @@ SIZE = 224
 
 def efficientnet_b0(path: Path) -> None:
     """EfficientNet-B0 (Tan and Le 2019), which has its preprocessing inside."""
-    from keras import applications
+    from tensorflow import keras
 
-    _save(applications.EfficientNetB0, path, 255.0)
+    _save(keras.applications.EfficientNetB0, path, 255.0)
 
 
 def nasnet_mobile(path: Path) -> None:
     """NASNet-A (4 @ 1056) (Zoph and others 2018)."""
-    from keras import applications
+    from tensorflow import keras
 
-    _save(applications.NASNetMobile, path, 1.0)
+    _save(keras.applications.NASNetMobile, path, 1.0)
 
 
 def _save(make: Any, path: Path, largest: float) -> None:
     """Make a network for images of 0..largest, and write it as a Keras file."""
-    import keras
     import numpy as np
+    from tensorflow import keras
 
     keras.utils.set_random_seed(SEED)
     model = make(weights=None, input_shape=(SIZE, SIZE, 3))

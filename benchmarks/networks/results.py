@@ -40,11 +40,7 @@ class Kept:
 
     def programs(self, entry: Network) -> list[Program]:
         kept = (self.read(f"{entry.name}.{chip}") for chip in CHIPS)
-        return [
-            Program(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
-            for data in kept
-            if data
-        ]
+        return [_program(data) for data in kept if data]
 
     def predictions(self, make: Callable[[], Predictions] | None = None) -> Predictions | None:
         data = self.read("predictions")
@@ -52,6 +48,11 @@ class Kept:
             self.write("predictions", make())
             data = self.read("predictions")
         return Predictions(**data) if data else None
+
+
+def _program(data: dict[str, Any]) -> Program:
+    lists = {key: tuple(value) for key, value in data.items() if isinstance(value, list)}
+    return Program(**(data | lists))
 
 
 def measure(name: str, folder: Path, programs: bool) -> list[str]:

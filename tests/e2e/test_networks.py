@@ -152,12 +152,12 @@ def test_what_is_measured_is_kept(
     assert measure("mtcnn_det1", tmp_path, programs=False) == []
     kept = Kept(tmp_path)
     kept.write("mtcnn_det1.cv183x", Program(chip="cv183x", bytes=7, refused=("a: b",)))
-    rows = {entry.name: rest for entry, *rest in found(kept)}
+    rows = {entry.name: (floats, programs) for entry, floats, programs in found(kept)}
     floats, programs = rows["mtcnn_det1"]
     assert floats is not None
     assert floats.compared == 10
     assert programs == [Program(chip="cv183x", bytes=7, refused=("a: b",))]
-    assert rows["lenet"] == [None, []]
+    assert rows["lenet"] == (None, [])
 
 
 def test_page_tells_figures_and_reasons() -> None:
