@@ -145,7 +145,7 @@ SAMPLES: tuple[Sample, ...] = (
     _one(o.Pow(name="", exponent=2.0)),
     _one(o.Softmax(name="", axis=1)),
     _one(o.Lrn(name="", size=5, alpha=1e-4, beta=0.75)),
-    _one(o.SquareSum(name="", size=3)),
+    _one(o.SquarePower(name="", exponent=-0.5)),
     Sample(o.Normalize(name=""), constants=((8,),)),
     Sample(o.InstanceNorm(name=""), constants=((8,), (8,))),
     Sample(o.Softmax(name="", axis=1, log=True), variant="logarithm"),

@@ -231,7 +231,7 @@ def test_prior_boxes_become_constants(made: Made) -> None:
         f"prior_box_param {{ {params} }} }}\n"
         for i, params in enumerate((
             "min_size: 30 max_size: 60 aspect_ratio: 2 aspect_ratio: 3 variance: 0.1 "
-            "variance: 0.1 variance: 0.2 variance: 0.2 step: 8",
+            "variance: 0.1 variance: 0.2 variance: 0.2 step: 8 clip: false",
             "min_size: 20 aspect_ratio: 1 aspect_ratio: 0.5 flip: false clip: true offset: 0.25 "
             "variance: 0.3",
         ))

@@ -68,7 +68,6 @@ from cvi.ops import (
     Softmax,
     Softplus,
     Sqrt,
-    SquareSum,
     Sub,
     Swish,
     Tanh,
@@ -372,27 +371,6 @@ def test_masks_of_maxima_are_exact(size: tuple[int, int]) -> None:
     assert quantised.type_of("y").scale == pytest.approx(quantised.type_of("v").scale, rel=1e-8)
     np.testing.assert_array_equal(got["m"], want["m"])
     np.testing.assert_allclose(real(quantised, "y", got["y"]), want["y"], rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("shape", "size", "ratio"),
-    [((1, 9, 5, 6), 3, 1.0), ((2, 40, 4), 0, 1.0), ((3, 7), 4, 0.3), ((1, 200, 3, 3), 0, 2.0)],
-)
-def test_sums_of_squares_are_rounded_once(shape: tuple[int, ...], size: int, ratio: float) -> None:
-    graph = network(SquareSum(name="y", inputs=("x",), size=size), inputs={"x": shape})
-    inputs = samples(graph)
-    top = float(np.abs(evaluate(graph, inputs)["y"]).max()) * ratio
-    quantised = quantise(graph, calibrated(graph, inputs, y=top))
-    got = evaluate(quantised, int8_inputs(quantised, inputs), outputs=["y"])["y"]
-    exact = np.minimum(evaluate(graph, inputs)["y"] / (top / 127), 127)
-    assert np.abs(got - exact).max() <= 0.52
-
-
-def test_a_step_of_a_sum_of_squares_is_no_less_than_that_of_a_square() -> None:
-    graph = network(SquareSum(name="y", inputs=("x",), size=1))
-    quantised = quantise(graph, table_of({"x": 127.0, "y": 0.5}))
-    got = evaluate(quantised, {"x": np.full((1, 4, 8, 8), 5, np.int8)}, outputs=["y"])["y"]
-    assert quantised.type_of("y").scale == pytest.approx(1.0) and np.all(got == 25)
 
 
 @pytest.mark.parametrize("axis", [1, 3])

@@ -92,8 +92,8 @@ def verify_float(job: Job) -> None:
         for name, source in sources.items()
         if source in shown
     }
-    missing = shown.missing if isinstance(shown, ReferenceTensors) else {}
-    unknown = {n: missing.get(s, _NO_REFERENCE) for n, s in sources.items() if n not in reference}
+    told = shown.missing if isinstance(shown, ReferenceTensors) else {}
+    unknown = {n: told.get(s, _NO_REFERENCE) for n, s in sources.items() if n not in reference}
     boxes = incomparable(job.graph, reference)
     reference = {name: array for name, array in reference.items() if name not in boxes}
     target = {name: job.values[name] for name in reference}

@@ -51,7 +51,7 @@ from cvi.ops.movement import (
     Upsample,
 )
 from cvi.ops.norm import BatchNorm, Scale, Softmax
-from cvi.ops.normalise import InstanceNorm, Lrn, Normalize, SquareSum
+from cvi.ops.normalise import InstanceNorm, Lrn, Normalize, SquarePower
 from cvi.ops.pool import AvgPool2d, MaxPool2d, PoolMask
 from cvi.ops.reduce import Reduce
 from cvi.ops.resize import Resize
@@ -63,6 +63,6 @@ __all__ = [
     "Lrn", "MatMul", "Max", "MaxPool2d", "Min", "Mish", "Movement", "Mul", "Neg", "Normalize",
     "PRelu", "Pad", "Permute", "PixelShuffle", "PoolMask", "Pow", "Proposal", "Reciprocal",
     "Reduce", "Relu", "Reshape", "Resize", "RetinaFaceDetection", "Reverse", "RoiPooling",
-    "Scale", "Sigmoid", "Slice", "Softmax", "Softplus", "Sqrt", "SquareSum", "Sub", "Swish",
-    "Tanh", "Tile", "Unary", "Upsample", "YoloDetection", "prior_boxes",
+    "Scale", "Sigmoid", "Slice", "Softmax", "Softplus", "Sqrt", "SquarePower",
+    "Sub", "Swish", "Tanh", "Tile", "Unary", "Upsample", "YoloDetection", "prior_boxes",
 ]  # fmt: skip

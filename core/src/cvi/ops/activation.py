@@ -164,14 +164,12 @@ class Sqrt(Unary):
 
 @dataclass(frozen=True, kw_only=True)
 class Pow(Unary):
-    """scale * x + shift to the power `exponent`."""
+    """x to the power `exponent`."""
 
     exponent: float
-    scale: float = 1.0
-    shift: float = 0.0
 
     def function(self, x: Array) -> Array:
-        return np.asarray(np.power(self.scale * x + self.shift, self.exponent))
+        return np.asarray(np.power(x, self.exponent))
 
 
 @dataclass(frozen=True, kw_only=True)

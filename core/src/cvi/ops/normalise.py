@@ -12,55 +12,66 @@ from cvi.ops.norm import channels, per_channel
 
 
 @dataclass(frozen=True, kw_only=True)
-class SquareSum(Op):
-    """Sum of the squares of x[n,c,...] over channels.
+class SquarePower(Op):
+    """(scale * sum of squares + shift)^exponent, the sum over channels of x[n,c,...].
 
     size: how many channels around each one count, (size - 1) // 2 of them before it; the
     result has the shape of x. 0: all channels count, and the result has a single one.
     """
 
+    exponent: float
     size: int = 0
+    scale: float = 1.0
+    shift: float = 0.0
 
     def infer(self, inputs: Types) -> TensorType:
         (x,) = operands(self, inputs, 1)
         floats(self, inputs)
         require(self, len(x.shape) >= 2, f"needs channels but reads {x}")
         require(self, self.size >= 0, f"size must not be negative but is {self.size}")
+        require(self, self.scale > 0, f"scale must be positive but is {self.scale}")
+        require(self, self.shift >= 0, f"shift must not be negative but is {self.shift}")
         return x if self.size else x.with_shape((x.shape[0], 1, *x.shape[2:]))
+
+    def function(self, total: Array) -> Array:
+        """The result for sums of squares."""
+        return np.asarray(np.power(self.scale * total + self.shift, self.exponent))
 
     def evaluate(self, *inputs: Array | None) -> Array:
         (x,) = inputs
         assert x is not None
-        squares = np.square(x)
-        if not self.size:
-            return np.asarray(squares.sum(axis=1, keepdims=True))
-        y = np.zeros_like(squares)
-        count = x.shape[1]
-        for shift in range(-self.before, self.size - self.before):
-            reach = count - abs(shift)
-            if reach > 0:
-                to, source = max(-shift, 0), max(shift, 0)
-                y[:, to : to + reach] += squares[:, source : source + reach]
-        return y
+        with np.errstate(all="ignore"):
+            return self.function(square_sums(x, self.size)).astype(x.dtype, copy=False)
 
-    @property
-    def before(self) -> int:
-        """How many channels before each one count."""
-        return (self.size - 1) // 2
 
-    def band(self, count: int) -> Array:
-        """Which of `count` channels (columns) count for each channel of the result: 0 or 1."""
-        if not self.size:
-            return np.ones((1, count), np.int8)
-        distance = np.arange(count) - np.arange(count)[:, None]
-        return ((distance >= -self.before) & (distance < self.size - self.before)).astype(np.int8)
+def square_sums(x: Array, size: int) -> Array:
+    """Sums of the squares of x[n,c,...] over `size` channels around each, or over all (0)."""
+    squares = np.square(x)
+    if not size:
+        return np.asarray(squares.sum(axis=1, keepdims=True))
+    y, count, before = np.zeros_like(squares), x.shape[1], (size - 1) // 2
+    for shift in range(-before, size - before):
+        reach = count - abs(shift)
+        if reach > 0:
+            to, source = max(-shift, 0), max(shift, 0)
+            y[:, to : to + reach] += squares[:, source : source + reach]
+    return y
+
+
+def window_of(size: int, count: int) -> Array:
+    """Which of `count` channels (columns) count for each channel of the result: 0 or 1."""
+    if not size:
+        return np.ones((1, count), np.int8)
+    before = (size - 1) // 2
+    distance = np.arange(count) - np.arange(count)[:, None]
+    return ((distance >= -before) & (distance < size - before)).astype(np.int8)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lrn(Op):
     """Local response normalisation of x[n,c,...] over channels.
 
-    x / (k + alpha / size * sum of squares over `size` channels)^beta; see SquareSum for
+    x / (k + alpha / size * sum of squares over `size` channels)^beta; see SquarePower for
     which channels those are.
     """
 
@@ -73,16 +84,23 @@ class Lrn(Op):
         (x,) = operands(self, inputs, 1)
         floats(self, inputs)
         require(self, self.size > 0, f"size must be positive but is {self.size}")
+        require(self, self.alpha > 0, f"alpha must be positive but is {self.alpha}")
+        require(self, self.k >= 0, f"k must not be negative but is {self.k}")
         require(self, len(x.shape) >= 2, f"needs channels but reads {x}")
         return x
 
     def evaluate(self, *inputs: Array | None) -> Array:
         (x,) = inputs
         assert x is not None
-        sums = SquareSum(name=self.name, size=self.size).evaluate(x)
-        base = np.float32(self.k) + np.float32(self.alpha / self.size) * sums
-        with np.errstate(all="ignore"):
-            return np.asarray(x * np.power(base, np.float32(-self.beta)))
+        return np.asarray(x * self.power.evaluate(x))
+
+    @property
+    def power(self) -> SquarePower:
+        """What x is multiplied with."""
+        share = self.alpha / self.size
+        return SquarePower(
+            name=self.name, exponent=-self.beta, size=self.size, scale=share, shift=self.k
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

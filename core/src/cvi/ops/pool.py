@@ -127,7 +127,7 @@ def first_maxima(x: Array, size: Pair) -> Array:
     first = blocks.reshape(n, c, rows, columns, -1).argmax(axis=-1)
     mask = (np.arange(size[0] * size[1]) == first[..., None]).astype(x.dtype)
     spread = mask.reshape(n, c, rows, columns, *size).transpose(0, 1, 2, 4, 3, 5)
-    return spread.reshape(padded.shape)[:, :, :h, :w]
+    return np.asarray(spread.reshape(padded.shape)[:, :, :h, :w])
 
 
 def _slide(

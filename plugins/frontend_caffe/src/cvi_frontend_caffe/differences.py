@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from cvi.ir import Shape
+from cvi_frontend_caffe.schema import is_repeated
+
 _LACKING = frozenset({
     "Upsample", "BN", "HardSwish", "Embed", "Lstm", "ContinuationIndicator", "MatMul", "Bias",
     "Reverse", "Squeeze", "DummyData", "FrcnDetection", "YoloDetection", "RetinaFaceDetection",
     "Clip", "Python",
 })  # fmt: skip
+
+_FIRST_OF_FORKS = 1001
+"""Numbers of fields in `caffe.proto` that stand in text files of forks only."""
 
 _FIRST_OF_FORKS = 1001
 """Numbers of fields in `caffe.proto` that stand in text files of forks only."""
@@ -26,9 +32,28 @@ def difference(layer: Any) -> str:
 
 def renamed(layer: Any) -> bool:
     """Whether OpenCV needs `in_its_words` instead of the layer as it is."""
-    other_default = layer.type == "LRN" and not layer.lrn_param.HasField("alpha")
-    return bool(
-        str(layer.type) in _WORDS or other_default or layer.relu_param.relu6 or _plain_mean(layer)
+    other_default = (layer.type == "LRN" and not layer.lrn_param.HasField("alpha")) or (
+        layer.type == "PriorBox" and not layer.prior_box_param.HasField("clip")
+    )
+    unsaid = layer.type == "Slice" and not layer.slice_param.slice_point
+    return (
+        str(layer.type) in _WORDS
+        or other_default
+        or unsaid
+        or _plain_mean(layer)
+        or _from_a_fork(layer)
+    )
+
+
+def _from_a_fork(message: Any) -> bool:
+    """Whether a message has fields that only forks know, in OpenCV's eyes unknown ones.
+
+    It forgets the defaults of all other fields then, up to divisions by a group of 0.
+    """
+    return any(
+        known.number >= _FIRST_OF_FORKS
+        or (known.message_type is not None and not is_repeated(known) and _from_a_fork(value))
+        for known, value in message.ListFields()
     )
 
 
@@ -36,7 +61,7 @@ def in_its_words(layer: Any, shape: Shape) -> Any:
     """A layer that means the same to OpenCV; the layer itself when it needs no other words.
 
     shape: of the first bottom. OpenCV's Axpy multiplies its third bottom, Caffe's second;
-    its LRN has another alpha where the file gives none.
+    its LRN has another alpha where the file gives none, its PriorBox clips then.
     """
     if not renamed(layer):
         return layer
@@ -54,6 +79,8 @@ def in_its_words(layer: Any, shape: Shape) -> Any:
         copy.bottom[:] = [factor, y, x]
     elif copy.type == "LRN":
         copy.lrn_param.alpha = layer.lrn_param.alpha
+    elif copy.type == "PriorBox":
+        copy.prior_box_param.clip = layer.prior_box_param.clip
     elif copy.type == "Slice":
         copy.slice_param.slice_point.extend(_equal_parts(layer, shape))
     elif copy.type == "Pooling" and _plain_mean(layer):

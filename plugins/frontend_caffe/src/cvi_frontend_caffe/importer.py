@@ -14,7 +14,7 @@ from cvi_frontend_caffe.blobs import Blobs
 from cvi_frontend_caffe.builder import Builder
 from cvi_frontend_caffe.inputs import DATA, Feeds, feeds, fixed
 from cvi_frontend_caffe.layer import Layer
-from cvi_frontend_caffe.magnitude import estimated
+from cvi_frontend_caffe.magnitude import Magnitude, estimated
 from cvi_frontend_caffe.net import Net, NetLayer
 from cvi_frontend_caffe.order import Plan, plan
 from cvi_frontend_caffe.params import Params
@@ -43,7 +43,7 @@ class Importer:
         self.net = net
         self.values: dict[str, Value] = {}
         self.problems: list[str] = []
-        self._rms: dict[str, float] = {}
+        self._sizes: dict[str, Magnitude] = {}
         self._converters = converters
         self.blobs = blobs
         self.layers: tuple[NetLayer, ...] = ()
@@ -139,7 +139,7 @@ class Importer:
             names = ", ".join(u.name.partition(".")[2] for u in essential)
             raise UnsupportedError(f"{names} is not known")
         bottoms = [self.values[name] for name in net.bottoms]
-        rms = [self._rms.get(name, 1.0) for name in net.bottoms] or [1.0]
+        rms = [self._size(name).rms for name in net.bottoms] or [1.0]
         layer = Layer(net, bottoms, rms, self.blobs, self._builder, self._batch)
         with np.errstate(all="ignore"):
             result = self._converters[net.type](layer)
@@ -161,8 +161,11 @@ class Importer:
             return
         name = _WITH_PARAMS.get(net.type)
         param = Params(getattr(net.proto, name)) if name else None
-        rms = estimated(net.type, [self._rms.get(b, 1.0) for b in net.bottoms], param)
-        self._rms.update(dict.fromkeys(net.tops, rms))
+        size = estimated(net.type, [self._size(blob) for blob in net.bottoms], param)
+        self._sizes.update(dict.fromkeys(net.tops, size))
+
+    def _size(self, blob: str) -> Magnitude:
+        return self._sizes.get(blob, Magnitude())
 
     # -- what comes out ---------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -62,5 +63,5 @@ def _known(own: set[str], layers: Mapping[str, Sequence[str]]) -> dict[str, str]
 def _reason(text: str) -> str:
     """The first sentence of what OpenCV says, without its version and source lines."""
     line = " ".join(text.split()).partition("error: ")[2] or text
-    line = line.partition(") ")[2] or line
-    return line.removeprefix("in function ").split(" in function ")[0].split(", where >")[0][:200]
+    plain = re.sub(r"^\(-?\d+:[^)]*\) |in function '[^']*'( > )?|, where >.*", "", line)
+    return plain.strip()[:200]

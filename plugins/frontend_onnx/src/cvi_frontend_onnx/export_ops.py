@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -97,13 +98,7 @@ def gelu(writer: Writer, op: ops.Gelu) -> None:
 
 @exports(ops.Pow)
 def power(writer: Writer, op: ops.Pow) -> None:
-    """(scale * x + shift)^exponent."""
-    (x,) = op.inputs
-    if op.scale != 1.0:
-        x = writer.node("Mul", [x, writer.scalar(op, "scale", op.scale)], f"~{op.name}~scaled")
-    if op.shift != 0.0:
-        x = writer.node("Add", [x, writer.scalar(op, "shift", op.shift)], f"~{op.name}~shifted")
-    writer.node("Pow", [x, writer.scalar(op, "exponent", op.exponent)], op.name)
+    writer.node("Pow", [*op.inputs, writer.scalar(op, "exponent", op.exponent)], op.name)
 
 
 @exports(ops.Swish)
@@ -227,35 +222,41 @@ def lrn(writer: Writer, op: ops.Lrn) -> None:
     if _rank(writer, x) == 4 and op.size % 2:
         writer.node("LRN", [x], op.name, size=op.size, alpha=op.alpha, beta=op.beta, bias=op.k)
         return
-    total = _channel_sums(writer, op, ops.SquareSum(name=op.name, size=op.size), "total")
-    factors = {"share": op.alpha / op.size, "k": op.k, "exponent": -op.beta}
-    for kind, (label, value) in zip(("Mul", "Add", "Pow"), factors.items(), strict=True):
-        total = writer.node(kind, [total, writer.scalar(op, label, value)], f"~{op.name}~{kind}")
-    writer.node("Mul", [x, total], op.name)
+    power = _square_power(writer, op, op.power, f"~{op.name}~power")
+    writer.node("Mul", [x, power], op.name)
 
 
-@exports(ops.SquareSum)
-def square_sum(writer: Writer, op: ops.SquareSum) -> None:
-    if op.size:
-        _channel_sums(writer, op, op, "")
-        return
-    square = writer.node("Mul", [op.inputs[0]] * 2, f"~{op.name}~square")
-    writer.node("ReduceSum", [square, writer.integers(op, "axes", [1])], op.name)
+@exports(ops.SquarePower)
+def square_power(writer: Writer, op: ops.SquarePower) -> None:
+    _square_power(writer, op, op, op.name)
 
 
-def _channel_sums(writer: Writer, op: Op, window: ops.SquareSum, suffix: str) -> str:
-    """Sums of squares over some channels: a convolution of the squares along axis 1 with
-    ones. The result's name: the layer's own without a suffix."""
+def _square_power(writer: Writer, op: Op, power: ops.SquarePower, name: str) -> str:
+    """The power of the sum over the layer's operand, as a tensor of that name."""
     x = op.inputs[0]
     square = writer.node("Mul", [x, x], f"~{op.name}~square")
-    n, c, *_ = shape = writer.graph.type_of(x).shape
+    if power.size:
+        total = _channel_sums(writer, op, square, power.size)
+    else:
+        axes = writer.integers(op, "channels", [1])
+        total = writer.node("ReduceSum", [square, axes], f"~{op.name}~sums")
+    scaled = writer.node(
+        "Mul", [total, writer.scalar(op, "scale", power.scale)], f"~{op.name}~scaled"
+    )
+    base = writer.node("Add", [scaled, writer.scalar(op, "shift", power.shift)], f"~{op.name}~base")
+    return writer.node("Pow", [base, writer.scalar(op, "exponent", power.exponent)], name)
+
+
+def _channel_sums(writer: Writer, op: Op, square: str, size: int) -> str:
+    """Sums over some channels: a convolution along axis 1 with ones."""
+    n, c, *_ = shape = writer.graph.type_of(op.inputs[0]).shape
     rows = writer.integers(op, "rows", (n, 1, c, -1))
     image = writer.node("Reshape", [square, rows], f"~{op.name}~image")
-    ones = writer.constant(op, "ones", np.ones((1, 1, window.size, 1), np.float32))
-    pads = (window.before, 0, window.size - 1 - window.before, 0)
-    sums = writer.node("Conv", [image, ones], f"~{op.name}~sums", pads=pads)
-    name = f"~{op.name}~{suffix}" if suffix else op.name
-    return writer.node("Reshape", [sums, writer.integers(op, "shape", shape)], name)
+    ones = writer.constant(op, "ones", np.ones((1, 1, size, 1), np.float32))
+    before = (size - 1) // 2
+    pads = (before, 0, size - 1 - before, 0)
+    sums = writer.node("Conv", [image, ones], f"~{op.name}~windows", pads=pads)
+    return writer.node("Reshape", [sums, writer.integers(op, "shape", shape)], f"~{op.name}~sums")
 
 
 @exports(ops.Normalize)
@@ -303,7 +304,7 @@ def pool_mask(writer: Writer, op: ops.PoolMask) -> None:
     rows, columns = (-(-n // size) for n, size in zip(shape[2:], op.size, strict=True))
     lower, right = rows * op.size[0] - shape[2], columns * op.size[1] - shape[3]
     x = _pool_padded(writer, op, op.inputs[0], (0, 0, lower, right), -np.inf)
-    windows = {"kernel_shape": op.size, "strides": op.size}
+    windows: dict[str, Any] = {"kernel_shape": op.size, "strides": op.size}
     indices = f"~{op.name}~indices"
     writer.node("MaxPool", [x], f"~{op.name}~maxima", second=indices, **windows)
     ones = writer.constant(op, "ones", np.ones((*shape[:2], rows, columns), np.float32))

@@ -15,6 +15,7 @@ from cvi_frontend_caffe.values import Value
 
 @converts("ReLU")
 def relu(layer: Layer) -> Value:
+    """max(x, 0), or a slope below 0, or a bound at 6."""
     params = layer.params("relu_param")
     slope = params.number("negative_slope")
     if params.flag("relu6"):
@@ -26,6 +27,7 @@ def relu(layer: Layer) -> Value:
 
 @converts("ReLU6")
 def relu6(layer: Layer) -> Value:
+    """min(max(x, 0), 6)."""
     return _bounded(layer, layer.params("relu6_param").number("negative_slope"))
 
 
@@ -47,22 +49,26 @@ def prelu(layer: Layer) -> Value:
 
 @converts("ELU")
 def elu(layer: Layer) -> Value:
+    """x above 0, alpha * (exp(x) - 1) below."""
     alpha = layer.params("elu_param").number("alpha")
     return layer.emit(ops.Elu(name=layer.top_name(0), alpha=alpha), layer.bottom())
 
 
 @converts("Sigmoid")
 def sigmoid(layer: Layer) -> Value:
+    """1 / (1 + exp(-x))."""
     return layer.emit(ops.Sigmoid(name=layer.top_name(0)), layer.bottom())
 
 
 @converts("TanH")
 def tanh(layer: Layer) -> Value:
+    """The hyperbolic tangent."""
     return layer.emit(ops.Tanh(name=layer.top_name(0)), layer.bottom())
 
 
 @converts("AbsVal")
 def absval(layer: Layer) -> Value:
+    """The absolute value."""
     return layer.emit(ops.Abs(name=layer.top_name(0)), layer.bottom())
 
 
@@ -74,6 +80,7 @@ def bnll(layer: Layer) -> Value:
 
 @converts("Mish")
 def mish(layer: Layer) -> Value:
+    """x * tanh(log(1 + exp(x)))."""
     return layer.emit(ops.Mish(name=layer.top_name(0)), layer.bottom())
 
 
@@ -96,6 +103,7 @@ def swish(layer: Layer) -> Value:
 
 @converts("Clip")
 def clip(layer: Layer) -> Value:
+    """x limited to [min, max]."""
     params = layer.params("clip_param")
     least, most = params.number("min"), params.number("max")
     if not (params.has("min") and params.has("max")) or least > most:

@@ -136,6 +136,7 @@ def _anchors(layer: Layer, text: str) -> tuple[float, ...]:
 
 @converts("RetinaFaceDetection")
 def retinaface_detection(layer: Layer) -> Value:
+    """Bottoms: scores, boxes and landmarks of three strides; rows of the best faces."""
     params = layer.params("retinaface_detection_param")
     op = ops.RetinaFaceDetection(
         name=layer.top_name(0),

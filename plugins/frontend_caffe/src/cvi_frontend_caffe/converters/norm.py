@@ -58,6 +58,7 @@ def bn(layer: Layer) -> Value:
 
 @converts("Softmax")
 def softmax(layer: Layer) -> Value:
+    """exp(x) along an axis, divided by its sum."""
     x = layer.bottom()
     axis = layer.axis(layer.params("softmax_param").integer("axis"), x.rank)
     return layer.emit(ops.Softmax(name=layer.top_name(0), axis=axis), x)

@@ -26,6 +26,7 @@ def split(layer: Layer) -> Sequence[Value]:
 
 @converts("Concat")
 def concat(layer: Layer) -> Value:
+    """Blobs joined along an axis."""
     params = layer.params("concat_param")
     operands = layer.bottoms()
     axis = params.integer("concat_dim" if params.has("concat_dim") else "axis")
@@ -88,6 +89,7 @@ def crop(layer: Layer) -> Value:
 
 @converts("Flatten")
 def flatten(layer: Layer) -> Value:
+    """The dimensions from `axis` to `end_axis` as one."""
     params, x = layer.params("flatten_param"), layer.bottom()
     first = layer.axis(params.integer("axis"), x.rank)
     last = layer.axis(params.integer("end_axis"), x.rank)
@@ -165,6 +167,7 @@ def permute(layer: Layer) -> Value:
 
 @converts("Tile")
 def tile(layer: Layer) -> Value:
+    """The blob repeated along an axis."""
     params, x = layer.params("tile_param"), layer.bottom()
     axis, tiles = layer.axis(params.integer("axis"), x.rank), params.integer("tiles")
     if tiles < 1:
@@ -175,6 +178,7 @@ def tile(layer: Layer) -> Value:
 
 @converts("Reverse")
 def reverse(layer: Layer) -> Value:
+    """The blob with an axis in the opposite order."""
     x = layer.bottom()
     axis = layer.axis(layer.params("reverse_param").integer("axis"), x.rank)
     return layer.emit(ops.Reverse(name=layer.top_name(0), axis=axis), x)

@@ -10,8 +10,8 @@ import numpy as np
 from cvi.ir import Array, DType, Graph, Input, Op, Shape
 from cvi.ops import Reshape
 from cvi_tpu.chip import ChipSpec
-from cvi_tpu.quantized.ops import Dequantize, Int8Clip, Int8Requant, Quantize
-from cvi_tpu.quantized.scales import STEPS, gain, same_scale, to_steps
+from cvi_tpu.quantized.ops import Dequantize, Int8Add, Int8Clip, Int8Requant, Quantize
+from cvi_tpu.quantized.scales import STEPS, add_rates, gain, same_scale, to_steps
 from cvi_tpu.quantized.thresholds import Thresholds
 from cvi_tpu.quantized.weights import quantise_tensor
 
@@ -39,6 +39,7 @@ class Rewriter:
         self._thresholds = thresholds
         self._int8: dict[str, Operand] = {}
         self._fp32: dict[str, str] = {}
+        self._parts: dict[str, tuple[Operand, ...]] = {}
 
     # -- the float graph ----------------------------------------------------
 
@@ -69,8 +70,28 @@ class Rewriter:
         """The int8 form of a value; a constant gets a scale of its own."""
         if name not in self._int8:
             values = self.constant(name)
-            self._int8[name] = self._cast(name) if values is None else self._stored(name, values)
+            if name in self._parts:
+                self._int8[name] = self._joined(name)
+            else:
+                stored = self._cast(name) if values is None else self._stored(name, values)
+                self._int8[name] = stored
         return self._int8[name]
+
+    def _joined(self, name: str) -> Operand:
+        """The sum of the parts, in the steps of the coarsest."""
+        parts = self._parts[name]
+        scale = max(part.scale for part in parts)
+        rates = add_rates([part.scale / scale for part in parts])
+        total = Int8Add(
+            name=self.fresh(name, "joined"), inputs=tuple(part.name for part in parts),
+            out_scale=scale, multipliers=rates.multipliers, shift=rates.shift,
+        )  # fmt: skip
+        return self.add(total)
+
+    def parts(self, name: str) -> tuple[Operand, ...]:
+        """The int8 form of a value, or several that add up to it more precisely: for each
+        element all but one are 0."""
+        return self._parts.get(name) or (self.int8(name),)
 
     def _cast(self, name: str) -> Operand:
         quantised = Quantize(
@@ -94,7 +115,7 @@ class Rewriter:
         return self._fp32[name]
 
     def _dequantised(self, name: str) -> str:
-        x = self._int8[name]
+        x = self.int8(name)
         cast = Dequantize(name=self.fresh(name, "dequant"), inputs=(x.name,), scale=x.scale)
         return self.graph.add(cast).name
 
@@ -145,6 +166,11 @@ class Rewriter:
     def define_int8(self, op: Op) -> None:
         """Add the op that computes the layer of the same name in int8."""
         self._int8[op.name] = self._operand(self.graph.add(op))
+
+    def define_parts(self, name: str, parts: Sequence[Operand]) -> None:
+        """Say that these add up to the layer of that name, of which no other form is made
+        before somebody asks for it."""
+        self._parts[name] = tuple(parts)
 
     def define_fp32(self, op: Op) -> None:
         """Add the op that computes the layer of the same name in fp32."""

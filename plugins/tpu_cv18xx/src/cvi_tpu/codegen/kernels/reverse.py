@@ -18,7 +18,7 @@ from cvi_tpu.codegen.kernels.movement_copy import MAX_ROW_STRIDE, copy_cost, cop
 from cvi_tpu.codegen.planner import Part, Tile, TiledOp, plan, run
 from cvi_tpu.codegen.tiling import Box, Range
 from cvi_tpu.isa.instructions import Arith, ArithOp, Tiu
-from cvi_tpu.isa.operands import Local, ceil_div
+from cvi_tpu.isa.operands import Local, align, ceil_div
 
 
 @lowers(Reverse)
@@ -48,11 +48,14 @@ def _at(view: View, axis: int, index: int) -> View:
 
 def _tiled(op: Reverse, ctx: Context, source: View, target: View) -> list[TiledReverse]:
     """Ways to do it in local memory: what lies before the axis as channels, or as channels
-    of several rows. None when the memory is not dense or the runs are longer than a row."""
+    of several rows. Nothing when the memory is not dense or the runs do not fit."""
     outer = prod(source.shape[: op.axis])
     unit = prod(source.shape[op.axis + 1 :]) * source.element_bytes
     row = unit * source.shape[op.axis]
-    if not (source.is_dense and target.is_dense) or max(unit, 1) > ctx.spec.max_size:
+    room = 2 * align(unit, ctx.spec.eu_bytes)
+    if unit > ctx.spec.max_size or room > ctx.lane_bytes:
+        return []
+    if not (source.is_dense and target.is_dense):
         return []
     channels = max(c for c in range(1, ctx.spec.lanes + 1) if outer % c == 0)
     shapes = [(1, outer, 1, row)]

@@ -9,11 +9,12 @@ def load() -> None:
         dense,
         detection,
         eltwise,
+        instance_norm,
         movement,
-        normalise,
         pool,
         regions,
         resize,
         softmax,
+        square_power,
         transposed,
     )
