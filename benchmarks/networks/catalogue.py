@@ -1,4 +1,4 @@
-"""The networks of the guide's two lists, and all trained models of the shared folder.
+"""The networks of the guide's two lists, and all other networks of the shared folder.
 
 The guide's networks come as Caffe files without weights, whose weights are drawn, or from
 definitions in this package; three of them are there with trained weights.
@@ -44,7 +44,7 @@ class Network:
     simulated: the sizes of inputs with which it runs on the vendor's simulator, empty for its
     own: large images take hours there, and the layers are the same. least: the cosine that
     every comparable layer must have with the framework's. expected: layers whose float values
-    differ from the framework's by design, and why.
+    differ from the framework's by design, and why. compiled: whether programs are made.
     """
 
     model: ZooModel
@@ -52,6 +52,7 @@ class Network:
     published: Published | None = None
     simulated: Shapes = field(default_factory=dict)
     least: float = LEAST
+    compiled: bool = True
     expected: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -167,7 +168,7 @@ GUIDE: tuple[Network, ...] = (
     _drawn("resnet50"),
     _drawn("resnext50"),
     _drawn("vgg16", "vgg16_vgg"),
-    _drawn("googlenet", shapes=_size(224, 224)),
+    _drawn("googlenet"),
     _drawn("inception_v3", simulated=_size(139, 139)),
     _drawn("inception_v4", simulated=_size(139, 139)),
     _drawn("mobilenet_v1"),
@@ -334,7 +335,31 @@ TRAINED: tuple[Network, ...] = (
     _integers("vww_96/vww_96_int8", _ZERO_ONE),
 )
 
-NETWORKS = (*GUIDE, *TRAINED)
+# -- architectures ----------------------------------------------------------------------
+
+_NO_COLOURS = ("fsrcnn", "lenet")
+_NO_IMAGES = ("mobilenet_v3_small_0.75",)
+"""Their inputs have the colours last."""
+
+
+def _architecture(file: Path) -> Network:
+    """One more Caffe file of the shared folder, with random weights."""
+    pixels = _GRAY if file.stem in _NO_COLOURS else _UNIT
+    pixels = ImageOptions() if file.stem in _NO_IMAGES else pixels
+    model = _model(f"{file.stem}.prototxt", Origin.RANDOM, file, pixels, seed=SEED)
+    return Network(model=model, source=file.name, compiled=False)
+
+
+def _others() -> tuple[Network, ...]:
+    """The Caffe files that the guide's networks have not been made from."""
+    known = {entry.source for entry in GUIDE}
+    files = sorted((SHARED / "prototxt").glob("*.prototxt"))
+    return tuple(_architecture(file) for file in files if file.name not in known)
+
+
+OTHERS = _others()
+
+NETWORKS = (*GUIDE, *TRAINED, *OTHERS)
 
 
 def network(name: str) -> Network:

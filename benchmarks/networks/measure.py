@@ -200,6 +200,7 @@ def _loaded(network: Network, folder: Path, shapes: Shapes) -> Job:
         model=files.model,
         weights=files.weights,
         random_weights=files.random_weights,
+        batch=1,
         input_shapes=shapes,
         image_options=model.pixels,
         images=images,

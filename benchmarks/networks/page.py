@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from benchmarks.networks.catalogue import GUIDE, INTEGERS, LEAST, TRAINED, Network
+from benchmarks.networks.catalogue import GUIDE, INTEGERS, LEAST, OTHERS, TRAINED, Network
 from benchmarks.networks.measure import Floats, Program
 from benchmarks.networks.predictions import Predictions
 
@@ -46,16 +46,22 @@ _HEAD = ("network", "frontend", "source", "input", "layers", "compared", "worst 
          "MACs (M)", "parameters (M)")  # fmt: skip
 _PROGRAM_HEAD = ("network", "size", "cv183x bytes", "differ", "cv182x bytes", "differ")
 _SHOWN = 6
+_GROUPS = (
+    ("The guide's networks", GUIDE),
+    ("Trained models", TRAINED),
+    ("Other architectures, drawn weights", OTHERS),
+)
 
 
 def page(found: Sequence[Found], checked: Predictions | None) -> str:
     """The whole page; networks that are not measured yet have empty cells."""
     lines = [_INTRODUCTION]
-    for title, networks in (("The guide's networks", GUIDE), ("Trained models", TRAINED)):
+    for title, networks in _GROUPS:
         rows = [row for row in found if row[0] in networks]
         lines += [f"## {title}", "", *_float_table(rows), "", *_float_notes(rows)]
-        lines += [f"### {title}: programs in INT8", "", *_program_table(rows), ""]
-        lines += _program_notes(rows)
+        if any(network.compiled for network, *_ in rows):
+            lines += [f"### {title}: programs in INT8", "", *_program_table(rows), ""]
+            lines += _program_notes(rows)
     if checked is not None:
         lines += ["## SqueezeNet v1.1 on labelled images", "", _said(checked), ""]
     return "\n".join([*lines, _total(found), ""])

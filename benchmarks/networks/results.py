@@ -67,7 +67,7 @@ def measure(name: str, folder: Path, programs: bool) -> list[str]:
     wrong = [floats.error] if floats.error else []
     wrong += [f"{layer}: cosine {cosine}" for layer, cosine in floats.below.items()
               if layer not in entry.expected]  # fmt: skip
-    if programs and not floats.error:
+    if programs and entry.compiled and not floats.error:
         wrong += _programs(entry, kept)
     return [f"{name}: {line}" for line in wrong]
 
