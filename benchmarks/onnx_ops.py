@@ -215,7 +215,8 @@ def page(outcomes: Sequence[Outcome]) -> str:
         f"Opsets 7 to {onnx.defs.onnx_opset_version()}, checked with the node tests of onnx "
         f"{onnx.__version__}. *On data*: the op works on what flows through the network. *On "
         "constants*: it is computed at import, as in shape arithmetic. Everything is float; "
-        "integer and boolean data are only moved or cast to float.",
+        "integer and boolean data are only moved, cast to float, or used as indices into constant "
+        "tables.",
         "",
         f"Of the {sum(counts.values())} tests of imported ops {counts[DATA]} pass on data, "
         f"{counts[CONSTANTS]} on constants, {counts[REFUSED]} are refused by name, "

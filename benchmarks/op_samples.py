@@ -123,6 +123,8 @@ SAMPLES: tuple[Sample, ...] = (
     Sample(o.ConvTranspose2d(name="", stride=(2, 2)), constants=((8, 4, 2, 2), (4,))),
     Sample(o.FullyConnected(name=""), ((2, 20),), ((10, 20), (10,))),
     Sample(o.MatMul(name=""), ((2, 3, 20), (2, 20, 10))),
+    _one(o.ArgMax(name="", axis=1)),
+    Sample(o.Embedding(name=""), ((1, 7),), ((30, 8),), dtypes={0: DType.INT32}),
     Sample(o.Scale(name=""), constants=((8,), (8,))),
     Sample(o.BatchNorm(name=""), constants=((8,), (8,), (8,), (8,))),
     _one(o.MaxPool2d(name="", kernel=(2, 2), stride=(2, 2))),

@@ -334,6 +334,36 @@ def luts(draw: DrawFn) -> Case:
     return Case(q.Int8Lut, draw(broadcast_shapes(1)), {}, {"table": table}, seed)
 
 
+EXTENTS = st.one_of(st.integers(1, 40), st.sampled_from([64, 197, 257, 512, 700]))
+
+
+@st.composite
+def leads(draw: DrawFn) -> tuple[Shape, Shape]:
+    """Leading dims of two batches of matrices, which broadcast to a common shape."""
+    full = tuple(draw(st.integers(1, 4)) for _ in range(draw(st.integers(0, 3))))
+    pairs = []
+    for _ in range(2):
+        shape = tuple(1 if draw(st.integers(0, 3)) == 0 else size for size in full)
+        pairs.append(shape[draw(st.sampled_from([0, 0, 0, len(full)])) :])
+    return pairs[0], pairs[1]
+
+
+@st.composite
+def matmuls(draw: DrawFn) -> Case:
+    """Single rows, columns and products, and matrices larger than local memory."""
+    large = draw(st.integers(0, 9)) == 9
+    left, right = ((), ()) if large else draw(leads())
+    m, n = draw(EXTENTS), draw(EXTENTS)
+    k = draw(st.sampled_from([900, 1500, 4500])) if large else draw(EXTENTS)
+    bits = int(np.ceil(np.log2(np.sqrt(k) * 50)))
+    attributes = {
+        "multiplier": draw(st.integers(2**30, 2**31 - 1)),
+        "shift": draw(st.integers(bits, bits + 3)),
+        "relu": draw(st.booleans()),
+    }
+    return Case(q.Int8MatMul, ((*left, m, k), (*right, k, n)), attributes, seed=draw(seeds))
+
+
 @st.composite
 def upsamples(draw: DrawFn) -> Case:
     factors = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
@@ -357,5 +387,6 @@ KERNELS: dict[str, SearchStrategy[Case]] = {
     "requant": requants(),
     "clip": clips(),
     "lut": luts(),
+    "matmul": matmuls(),
     "upsample": upsamples(),
 }

@@ -21,15 +21,21 @@ _ELEMENT = {
 }
 
 
-def run_node(kind: str, inputs: Sequence[Array | None], **attributes: Any) -> Array:
-    """The result of one ONNX node; None stands for an absent optional input."""
+def run_node(
+    kind: str, inputs: Sequence[Array | None], *, result: int | None = None, **attributes: Any
+) -> Array:
+    """The result of one ONNX node; None stands for an absent optional input.
+
+    result: its element type, that of the first input when None.
+    """
     names = [f"i{k}" if x is not None else "" for k, x in enumerate(inputs)]
     values = [
         helper.make_tensor_value_info(name, _ELEMENT[x.dtype.name], x.shape)
         for name, x in zip(names, inputs, strict=True)
         if x is not None
     ]
-    output = helper.make_tensor_value_info("y", values[0].type.tensor_type.elem_type, None)
+    element = values[0].type.tensor_type.elem_type if result is None else result
+    output = helper.make_tensor_value_info("y", element, None)
     node = helper.make_node(kind, names, ["y"], **attributes)
     graph = helper.make_graph([node], "one", values, [output])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)

@@ -22,12 +22,14 @@ IMAGE = (2, 4, 7, 6)
 
 @dataclass(frozen=True)
 class Case:
-    """An op, the shapes of its data operands and of its constants."""
+    """An op, the shapes of its data operands and of its constants. below: the data are whole
+    numbers below it."""
 
     op: Op
     data: tuple[tuple[int, ...], ...] = (IMAGE,)
     constants: tuple[tuple[int, ...], ...] = ()
     positive: bool = False
+    below: int = 0
 
     def __str__(self) -> str:
         shown = [f"{k}={v}" for k, v in self.op.attributes().items() if v]
@@ -110,6 +112,9 @@ CASES = [
         for m in ("mean", "max", "min", "sum", "l2")
         for k in (True, False)
     ),
+    Case(ops.ArgMax(name=Y, axis=1)),
+    Case(ops.ArgMax(name=Y, axis=3, keepdims=False)),
+    Case(ops.Embedding(name=Y), data=((3, 2),), constants=((7, 5),), below=7),
     Case(ops.MaxPool2d(name=Y, kernel=(3, 2), stride=(2, 2), pads=(1, 0, 2, 1))),
     Case(ops.MaxPool2d(name=Y, kernel=(2, 2), pads=(0, 0, 3, 1), stride=(2, 2))),
     Case(ops.MaxPool2d(name=Y, kernel=(2, 2), dilation=(2, 3))),
@@ -174,6 +179,8 @@ def test_op(case: Case) -> None:
     graph = graph_of(case)
     onnx.checker.check_model(to_onnx(graph), full_check=True)
     feeds = {op.name: RNG.normal(size=op.type.shape).astype(np.float32) for op in graph.inputs}
+    if case.below:
+        feeds = {k: np.floor(np.abs(x) * 9) % case.below for k, x in feeds.items()}
     if case.positive:
         feeds = {name: np.abs(x) + np.float32(0.1) for name, x in feeds.items()}
     got = OnnxRuntimeExecutor().session(graph, [Y]).run(feeds)[Y]

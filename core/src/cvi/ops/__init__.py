@@ -38,6 +38,7 @@ from cvi.ops.detection import (
     prior_boxes as prior_boxes,
 )
 from cvi.ops.elementwise import Add, Div, Eltwise, Max, Min, Mul, Sub
+from cvi.ops.lookup import ArgMax, Embedding
 from cvi.ops.movement import (
     Concat,
     Movement,
@@ -57,12 +58,12 @@ from cvi.ops.reduce import Reduce
 from cvi.ops.resize import Resize
 
 __all__ = [
-    "Abs", "Add", "AvgPool2d", "BatchNorm", "Clip", "Concat", "Conv2d", "ConvTranspose2d",
-    "Detection", "DetectionOutput", "Div", "Eltwise", "Elu", "Erf", "Exp", "FrcnDetection",
-    "FullyConnected", "Gelu", "HardSigmoid", "HardSwish", "InstanceNorm", "LeakyRelu", "Log",
-    "Lrn", "MatMul", "Max", "MaxPool2d", "Min", "Mish", "Movement", "Mul", "Neg", "Normalize",
-    "PRelu", "Pad", "Permute", "PixelShuffle", "PoolMask", "Pow", "Proposal", "Reciprocal",
-    "Reduce", "Relu", "Reshape", "Resize", "RetinaFaceDetection", "Reverse", "RoiPooling",
-    "Scale", "Sigmoid", "Slice", "Softmax", "Softplus", "Sqrt", "SquarePower",
-    "Sub", "Swish", "Tanh", "Tile", "Unary", "Upsample", "YoloDetection", "prior_boxes",
+    "Abs", "Add", "ArgMax", "AvgPool2d", "BatchNorm", "Clip", "Concat", "Conv2d",
+    "ConvTranspose2d", "Detection", "DetectionOutput", "Div", "Eltwise", "Elu", "Embedding",
+    "Erf", "Exp", "FrcnDetection", "FullyConnected", "Gelu", "HardSigmoid", "HardSwish",
+    "InstanceNorm", "LeakyRelu", "Log", "Lrn", "MatMul", "Max", "MaxPool2d", "Min", "Mish",
+    "Movement", "Mul", "Neg", "Normalize", "PRelu", "Pad", "Permute", "PixelShuffle", "PoolMask",
+    "Pow", "Proposal", "Reciprocal", "Reduce", "Relu", "Reshape", "Resize", "RetinaFaceDetection",
+    "Reverse", "RoiPooling", "Scale", "Sigmoid", "Slice", "Softmax", "Softplus", "Sqrt",
+    "SquarePower", "Sub", "Swish", "Tanh", "Tile", "Unary", "Upsample", "YoloDetection",
 ]  # fmt: skip

@@ -25,6 +25,7 @@ from cvi.passes.fold_scales import FoldScales
 from cvi.passes.fuse_activations import FuseActivations
 from cvi.passes.fuse_pads import FusePads
 from cvi.passes.fuse_relu import FuseRelu
+from cvi.passes.integer_indices import IntegerIndices
 from cvi.passes.matmul_to_fc import MatMulToFullyConnected
 from cvi.passes.merge_reshapes import MergeReshapes
 from cvi.passes.merge_scales import MergeScales
@@ -66,6 +67,7 @@ SIMPLIFY: tuple[Pass, ...] = (
     FuseRelu(),
     FusePads(),
     ScaleToConv(),
+    IntegerIndices(),
 )
 
 

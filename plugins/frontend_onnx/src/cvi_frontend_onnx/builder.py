@@ -8,7 +8,7 @@ import numpy as np
 
 from cvi.errors import ModelError, UnsupportedError
 from cvi.ir import Array, Graph, Op
-from cvi.ops import Movement
+from cvi.ops import Embedding, Movement
 from cvi_frontend_onnx.values import Value, as_fp32, check_elements
 
 _FREE_ELEMENTS = 1 << 16
@@ -60,7 +60,7 @@ class Builder:
             return Value.of(np.asarray(typed.evaluate(*arrays)), op.name)
 
     def _check_types(self, op: Op, values: Sequence[Value]) -> None:
-        if isinstance(op, Movement):
+        if isinstance(op, (Movement, Embedding)):
             return
         for value in values:
             if value.array is None and not value.is_float:

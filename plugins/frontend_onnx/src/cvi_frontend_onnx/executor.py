@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cvi.errors import InputError
-from cvi.ir import Array, Graph
+from cvi.ir import Array, DType, Graph
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -28,7 +28,7 @@ class OnnxRuntimeExecutor:
         from cvi_frontend_onnx.exporter import to_onnx
         from cvi_frontend_onnx.session import make_session
 
-        inputs = [op.name for op in graph.inputs]
+        inputs = {op.name: op.type.dtype for op in graph.inputs}
         computed = [name for name in dict.fromkeys(outputs) if name not in inputs]
         model = to_onnx(graph, computed)
         session = make_session(model, optimise=True, threads=self._threads)
@@ -41,7 +41,7 @@ class OnnxRuntimeSession:
     def __init__(
         self,
         session: onnxruntime.InferenceSession,
-        inputs: Sequence[str],
+        inputs: Mapping[str, DType],
         outputs: Sequence[str],
         computed: Sequence[str],
     ) -> None:
@@ -53,10 +53,10 @@ class OnnxRuntimeSession:
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The asked outputs by layer name. InputError when an input is missing."""
         feeds: dict[str, Array] = {}
-        for name in self._inputs:
+        for name, dtype in self._inputs.items():
             if name not in inputs:
                 raise InputError("the input is missing", where=name)
-            feeds[name] = np.ascontiguousarray(inputs[name], np.float32)
+            feeds[name] = np.asarray(inputs[name], dtype.numpy, order="C")
         if self._computed:
             results = self._session.run(self._computed, feeds)
             feeds.update(zip(self._computed, results, strict=True))

@@ -13,6 +13,9 @@ from cvi_frontend_onnx.exporter import Exporter, Writer, clamp
 
 EXPORTERS: dict[type[Op], Exporter] = {}
 
+_FLOAT, _INT64 = 1, 7
+"""Element types in ONNX."""
+
 
 def exports(*kinds: type[Op]) -> Callable[[Exporter], Exporter]:
     """Register the function that writes ops of these classes."""
@@ -277,6 +280,20 @@ def instance_norm(writer: Writer, op: ops.InstanceNorm) -> None:
     writer.node("InstanceNormalization", op.inputs, op.name, epsilon=op.eps)
 
 
+@exports(ops.ArgMax)
+def argmax(writer: Writer, op: ops.ArgMax) -> None:
+    index = f"~{op.name}~index"
+    writer.node("ArgMax", op.inputs, index, axis=op.axis, keepdims=int(op.keepdims))
+    writer.node("Cast", [index], op.name, to=_FLOAT)
+
+
+@exports(ops.Embedding)
+def embedding(writer: Writer, op: ops.Embedding) -> None:
+    indices, table = op.inputs
+    whole = writer.node("Cast", [indices], f"~{op.name}~indices", to=_INT64)
+    writer.node("Gather", [table, whole], op.name, axis=0)
+
+
 # -- pooling and resizing ---------------------------------------------------------
 
 
@@ -424,7 +441,7 @@ def reverse(writer: Writer, op: ops.Reverse) -> None:
 @exports(ops.Pad)
 def pad(writer: Writer, op: ops.Pad) -> None:
     widths = writer.integers(op, "pads", (*op.before, *op.after))
-    value = writer.scalar(op, "value", op.value)
+    value = writer.constant(op, "value", np.array(op.value, op.type.dtype.numpy))
     writer.node("Pad", [*op.inputs, widths, value], op.name, mode=op.mode)
 
 

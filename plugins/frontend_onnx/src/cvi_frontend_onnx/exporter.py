@@ -9,6 +9,8 @@ import numpy as np
 
 from cvi.errors import UnsupportedError
 from cvi.ir import Array, DType, Graph, Input, Op
+from cvi.ops import Movement
+from cvi.ops.lookup import WHOLE
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, ValueInfoProto
@@ -125,10 +127,12 @@ def _exportable(op: Op) -> bool:
     from cvi_frontend_onnx.export_ops import EXPORTERS
 
     known = isinstance(op, Input) or type(op) in EXPORTERS
-    return known and op.type.dtype is DType.FP32
+    indices = isinstance(op, (Input, Movement)) and op.type.dtype in WHOLE
+    return known and (op.type.dtype is DType.FP32 or indices)
 
 
 def _info(op: Op) -> ValueInfoProto:
-    from onnx import TensorProto, helper
+    from onnx import helper
 
-    return helper.make_tensor_value_info(op.name, TensorProto.FLOAT, op.type.shape)
+    element = helper.np_dtype_to_tensor_dtype(op.type.dtype.numpy)
+    return helper.make_tensor_value_info(op.name, element, op.type.shape)

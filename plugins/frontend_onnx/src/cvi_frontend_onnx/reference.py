@@ -114,7 +114,7 @@ def _feeds(graph: GraphProto, inputs: Mapping[str, Array], path: Path) -> dict[s
             where=str(path),
         )
     return {
-        name: np.ascontiguousarray(inputs[name], element_type(code, f"input {name!r}"))
+        name: np.asarray(inputs[name], element_type(code, f"input {name!r}"), order="C")
         for name, code in declared.items()
     }
 

@@ -33,7 +33,6 @@ _ROUND: dict[str, Callable[[Array], Any]] = {
 }
 
 _BY_ONNX = (
-    "ArgMax",
     "ArgMin",
     "CumSum",
     "NonZero",

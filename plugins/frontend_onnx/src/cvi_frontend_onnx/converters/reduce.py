@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -40,6 +41,22 @@ def reduce_(node: Node) -> Value:
         return _fold(node, x.array, axes, keepdims)
     method = _METHODS[node.op_type]
     return node.emit(ops.Reduce(name=node.layer, method=method, axes=axes, keepdims=keepdims), x)
+
+
+@converts("ArgMax")
+def argmax(node: Node) -> Value:
+    """Positions of int64 in the model, held in fp32 here."""
+    from cvi_frontend_onnx.constants import evaluate_node
+
+    x = node.operand(0)
+    if x.array is not None:
+        return node.fold(evaluate_node(node, [x.array])[0])
+    if node.attributes.flag("select_last_index"):
+        node.refuse("gives the last of several largest elements, not the first")
+    axis = node.axis(node.attributes.integer("axis", 0), x.rank)
+    keepdims = node.attributes.flag("keepdims", True)
+    index = node.emit(ops.ArgMax(name=node.layer, axis=axis, keepdims=keepdims), x)
+    return replace(index, dtype=np.dtype(np.int64))
 
 
 @converts("ReduceProd")

@@ -10,7 +10,7 @@ from cvi import ops
 from cvi.ir import Array
 from cvi_frontend_onnx.node import Node
 from cvi_frontend_onnx.registry import converts
-from cvi_frontend_onnx.values import Value
+from cvi_frontend_onnx.values import Value, as_fp32
 
 MAX_PARTS = 512
 """Pieces that a gather at irregular indices may cut the data into: each is a copy."""
@@ -171,15 +171,39 @@ def _split_sizes(node: Node, size: int) -> tuple[int, ...]:
 def gather(node: Node) -> Value:
     x = node.operand(0)
     axis = node.axis(node.attributes.integer("axis", 0), x.rank)
-    indices = node.constant(1, "the indices")
-    if indices.dtype.kind not in "iu":
+    if node.operand(1).dtype.kind not in "iu":
         node.broken("the indices are no integers")
+    if x.array is not None and node.operand(1).array is None:
+        return _looked_up(node, x, x.array, axis)
+    indices = node.constant(1, "the indices")
     if indices.size and (indices.min() < -x.shape[axis] or indices.max() >= x.shape[axis]):
         node.broken(f"an index is outside of the {x.shape[axis]} elements")
     if x.array is not None:
         node.will_compute(x.shape[:axis] + indices.shape + x.shape[axis + 1 :])
         return node.fold(np.take(x.array, indices, axis=axis))
     return _gathered(node, x, axis, indices)
+
+
+def _looked_up(node: Node, x: Value, array: Array, axis: int) -> Value:
+    """Slices of a constant along an axis, at indices from the data: rows of a table."""
+    indices = node.operand(1)
+    if not x.is_float:
+        node.refuse(f"looks up constants of type {x.dtype}")
+    if not x.elements:
+        node.broken("looks up in an empty constant")
+    rest = x.shape[:axis] + x.shape[axis + 1 :]
+    table = np.moveaxis(array, axis, 0).reshape(x.shape[axis], -1)
+    plain, ordered = len(rest) == 1, axis == 0
+    name = node.layer if plain and ordered else node.helper("rows")
+    y = node.emit(ops.Embedding(name=name), indices, Value.of(as_fp32(table), x.name))
+    if not plain:
+        name = node.layer if ordered else node.helper("slices")
+        y = node.emit(ops.Reshape(name=name, shape=indices.shape + rest), y)
+    if ordered:
+        return y
+    count = indices.rank
+    order = (*range(count, count + axis), *range(count), *range(count + axis, y.rank))
+    return node.emit(ops.Permute(name=node.layer, order=order), y)
 
 
 def _gathered(node: Node, x: Value, axis: int, indices: Array) -> Value:

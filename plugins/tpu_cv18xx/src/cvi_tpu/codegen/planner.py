@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
-from math import prod
+from math import inf, prod
 
 from cvi.errors import UnsupportedError
 from cvi.ir import Op
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.codegen.context import Context, View
 from cvi_tpu.codegen.tiling import Box, Range, sizes, split
-from cvi_tpu.isa.instructions import Copy, Tiu
+from cvi_tpu.isa.instructions import Copy, Tdma, Tiu
 from cvi_tpu.isa.operands import Dram, Local, Shape4, align, ceil_div, local_strides
 
 #: Estimated cost of a transfer: cycles to start, cycles per 16-byte beat (FACTS_COST 2).
@@ -84,25 +84,34 @@ class TiledOp(ABC):
     """An op as the planner sees it.
 
     name, operands: of the result and of the activations it is computed from; sources and
-    target: where they live in DRAM. output: extents (n, c, h, w) of the result.
+    target: where they live in DRAM. output: extents (n, c, h, w) of the result, the dims of
+    `target` unless they are given.
     reduction: extent of the summed dimension that may be cut (1 when there is none).
+    prefers_overlap: a smaller part of the reduction may be better than the largest that fits
+    if it leaves room for double buffering.
     strict: the instructions need operands in default layout. repeats_channels: an operand
     with one channel stands for all channels of the result.
     """
 
     reduction: int = 1
+    prefers_overlap: bool = False
     orders: tuple[str, ...] = ("nchwk",)
     strict: bool = True
     repeats_channels: bool = False
 
     def __init__(
-        self, ctx: Context, op: Op, sources: Sequence[View] = (), target: View | None = None
+        self,
+        ctx: Context,
+        op: Op,
+        sources: Sequence[View] = (),
+        target: View | None = None,
+        output: Shape4 | None = None,
     ) -> None:
         self.ctx, self.spec, self.layer = ctx, ctx.spec, ctx.layer
         self.name, self.operands = op.name, op.inputs[: max(1, len(sources))]
         self.sources = tuple(sources) or (ctx.view(op.inputs[0]),)
         self.target = target or ctx.view(op.name)
-        n, c, h, w = self.target.shape
+        n, c, h, w = output or self.target.shape
         self.output: Shape4 = (n, c, h, w)
 
     # -- what a kernel says ---------------------------------------------------
@@ -147,6 +156,15 @@ class TiledOp(ABC):
         del dim
         return part.size
 
+    def spaces(
+        self, ns: Sequence[int], hs: Sequence[int], ws: Sequence[int]
+    ) -> list[tuple[int, int, int]]:
+        """Which of these tile sizes along n, h and w go together: whole images before rows,
+        rows before columns."""
+        found = [(n, hs[0], ws[0]) for n in ns]
+        found += [(1, h, ws[0]) for h in hs[1:]]
+        return found + [(1, h, w) for w in ws[1:] for h in hs[-3:]]
+
     def units(self) -> Mapping[str, int]:
         """Granularity of tile sizes per dimension (default 1; lanes for c and k)."""
         return {"c": self.spec.lanes, "k": self.spec.lanes}
@@ -169,8 +187,12 @@ class TiledOp(ABC):
         return n * ceil_div(c, self.spec.lanes) * ceil_div(h * w, self.spec.eu_bytes)
 
     def local(self, address: int, shape: Shape4) -> Local:
-        """An activation tile in default layout."""
+        """An activation tile as the op's instructions want it: in default layout."""
         return Local(address, shape, local_strides(shape, self.spec.lanes))
+
+    def transfer(self, source: Local | Dram, target: Local | Dram) -> Tdma:
+        """The instruction that brings a tile into local memory or a result out of it."""
+        return Copy(source=source, target=target, layer=self.layer)
 
     def loads(self, tile: Tile) -> list[Load]:
         """Operands and constants of a tile."""
@@ -192,7 +214,7 @@ class TiledOp(ABC):
     def compute(self, tile: Tile, at: Mapping[str, int]) -> list[Tiu]:
         """The instructions of a tile; `at` gives the address of every slot."""
         operands = [
-            self.local(at[load.slot], load.target.shape)
+            replace(load.target, address=at[load.slot])
             for load in self.loads(tile)
             if load.slot.startswith("in")
         ]
@@ -245,11 +267,13 @@ class Slot:
 
 @dataclass(frozen=True)
 class Plan:
-    """A chosen cut with the room for every slot."""
+    """A chosen cut with the room for every slot. overlaps: what a tile needs is loaded while
+    the one before is computed."""
 
     cut: Cut
     slots: Mapping[str, Slot]
     cost: float
+    overlaps: bool
 
 
 def plan(op: TiledOp) -> Plan:
@@ -268,9 +292,9 @@ def _search(op: TiledOp) -> Plan:
         for tile_sizes in deeper:
             footprint = measure(op, divisions, tile_sizes)
             fitted = None if footprint is None else fit_best(op, footprint, tile_sizes)
-            if fitted is not None:
-                if best is None or fitted.cost < best.cost:
-                    best = fitted
+            if fitted is not None and (best is None or fitted.cost < best.cost):
+                best = fitted
+            if fitted is not None and (fitted.overlaps or not op.prefers_overlap):
                 break
     if best is None:
         raise UnsupportedError(
@@ -323,10 +347,10 @@ class _Divisions:
 
 
 def candidates(op: TiledOp) -> Iterator[list[Sizes]]:
-    """Tile sizes worth looking at: whole images before rows, rows before columns.
+    """Tile sizes worth looking at.
 
     Each list has one tile size of the result with ever smaller parts of the reduction: the
-    first that fits is the best of the list.
+    first that fits is the best of the list (but see `TiledOp.prefers_overlap`).
     """
     n, c, h, w = op.output
     units = op.units()
@@ -335,10 +359,8 @@ def candidates(op: TiledOp) -> Iterator[list[Sizes]]:
     ks = list(sizes(op.reduction, channels, units["k"]))
     hs = list(sizes(h, size, units.get("h", 1)))
     ws = list(sizes(w, size, units.get("w", 1)))
-    spatial = [(a, hs[0], ws[0]) for a in sizes(n, op.spec.max_channels)]
-    spatial += [(1, b, ws[0]) for b in hs[1:]]
-    spatial += [(1, b, d) for d in ws[1:] for b in hs[-3:]]
-    for (tn, th, tw), tc in product(spatial, cs):
+    ns = list(sizes(n, op.spec.max_channels))
+    for (tn, th, tw), tc in product(op.spaces(ns, hs, ws), cs):
         yield [(tn, tc, th, tw, tk) for tk in ks]
 
 
@@ -380,11 +402,11 @@ def fit(
     """Slots and cost with at most `buffers` copies of each slot, None if too big."""
     counts = footprint.counts
     slots: dict[str, Slot] = {}
-    dma = 0.0
+    dma, transfers = 0.0, 0
     for name, depends, size, cycles in footprint.loads:
         times = reloads(order, counts, depends)
         slots[name] = Slot(size, min(buffers, times))
-        dma += times * cycles
+        dma, transfers = dma + times * cycles, transfers + times
     tiles = prod(counts[d] for d in "nchw")
     slots["out"] = Slot(footprint.out_bytes, min(buffers, tiles))
     if sum(slot.bytes * slot.copies for slot in slots.values()) > op.ctx.lane_bytes:
@@ -392,8 +414,16 @@ def fit(
     dma += tiles * footprint.store_cycles
     steps = tiles * counts["k"]
     tiu = steps * footprint.tile_cycles
-    overlap = max(dma, tiu) if buffers > 1 else dma + tiu
-    return Plan(Cut(*tile_sizes, order), slots, overlap + (dma + tiu) / steps)
+    cost = (max(dma, tiu) if buffers > 1 else dma + tiu) + (dma + tiu) / steps
+    if not in_one_stream(op.spec, steps, transfers + tiles):
+        cost = inf
+    return Plan(Cut(*tile_sizes, order), slots, cost, buffers > 1)
+
+
+def in_one_stream(spec: ChipSpec, tiu: int, tdma: int) -> bool:
+    """Whether a routine can hold so many instructions of the two engines."""
+    sizes = (tiu * spec.tiu.size, tdma * spec.tdma.size)
+    return all(size <= limit for size, limit in zip(sizes, spec.stream_bytes, strict=True))
 
 
 def reloads(order: str, counts: Mapping[str, int], depends: str) -> int:
@@ -446,10 +476,10 @@ class _Work:
     late: loads into a slot with a single buffer, which must wait for the tile before.
     """
 
-    loads: list[Copy] = field(default_factory=list)
-    late: list[Copy] = field(default_factory=list)
+    loads: list[Tdma] = field(default_factory=list)
+    late: list[Tdma] = field(default_factory=list)
     compute: list[Tiu] = field(default_factory=list)
-    stores: list[Copy] = field(default_factory=list)
+    stores: list[Tdma] = field(default_factory=list)
 
 
 def run(op: TiledOp, chosen: Plan | None = None) -> Plan:
@@ -491,25 +521,20 @@ def _allocate(slots: Mapping[str, Slot]) -> dict[str, _Buffers]:
 
 def _work(op: TiledOp, tile: Tile, buffers: Mapping[str, _Buffers]) -> _Work:
     work = _Work()
-    layer = op.layer
     for load in op.loads(tile):
         buffer = buffers[load.slot]
         if buffer.take(load.key):
-            target = _at(load.target, buffer.address)
+            target = replace(load.target, address=buffer.address)
             queue = work.loads if buffer.slot.copies > 1 else work.late
-            queue.append(Copy(source=load.source, target=target, layer=layer))
+            queue.append(op.transfer(load.source, target))
     out = buffers["out"]
     out.take(tile.box)
     addresses = {name: buffer.address for name, buffer in buffers.items()}
     work.compute = op.compute(tile, addresses)
     if tile.last:
         result = op.local(out.address, tile.box.shape)
-        work.stores.append(Copy(source=result, target=op.store(tile.box), layer=layer))
+        work.stores.append(op.transfer(result, op.store(tile.box)))
     return work
-
-
-def _at(tensor: Local, address: int) -> Local:
-    return Local(address, tensor.shape, tensor.strides, tensor.signed, tensor.bf16, tensor.plane)
 
 
 def tiles_of(op: TiledOp, cut: Cut) -> Iterator[Tile]:

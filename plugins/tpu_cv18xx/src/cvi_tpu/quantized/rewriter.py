@@ -40,6 +40,7 @@ class Rewriter:
         self._int8: dict[str, Operand] = {}
         self._fp32: dict[str, str] = {}
         self._parts: dict[str, tuple[Operand, ...]] = {}
+        self._indices: set[str] = set()
 
     # -- the float graph ----------------------------------------------------
 
@@ -61,6 +62,10 @@ class Rewriter:
         return entry.min if entry else 0.0
 
     # -- operands -------------------------------------------------------------
+
+    def is_index(self, name: str) -> bool:
+        """Whether a value is made of positions."""
+        return name in self._indices
 
     def is_float(self, name: str) -> bool:
         """Whether a value is computed in float (so far nobody needs it as int8)."""
@@ -135,9 +140,14 @@ class Rewriter:
 
     def ranked(self, x: Operand, rank: int, helper: str, suffix: str) -> Operand:
         """The operand with leading dimensions of 1 up to the rank, as broadcasting needs."""
-        if len(x.shape) == rank:
-            return x
         shape = (1,) * (rank - len(x.shape)) + x.shape
+        return self.reshaped(x, shape, helper, suffix)
+
+    def reshaped(self, x: Operand, shape: Shape, helper: str, suffix: str) -> Operand:
+        """The operand with another shape; where it has not, a Reshape is added that is called
+        `<helper>_<suffix>`, or a constant is stored anew."""
+        if x.shape == shape:
+            return x
         values = self.graph.constants.get(x.name)
         if values is not None:
             return replace(x, name=self.store(helper, suffix, values.reshape(shape)), shape=shape)
@@ -173,11 +183,19 @@ class Rewriter:
         self._parts[name] = tuple(parts)
 
     def define_fp32(self, op: Op) -> None:
-        """Add the op that computes the layer of the same name in fp32."""
+        """Add the op that computes the layer of the same name in fp32 (or moves integers)."""
         self._fp32[op.name] = self.graph.add(op).name
 
+    def define_indices(self, op: Op) -> None:
+        """Add the op that computes positions, which steps of a scale cannot express."""
+        self.define_fp32(op)
+        self._indices.add(op.name)
+
     def define_input(self, op: Input, *, as_fp32: bool) -> None:
-        """Add a network input: int8, or fp32 with a cast behind it."""
+        """Add a network input: int8, or fp32 with a cast behind it; integers as they are."""
+        if op.type.dtype is not DType.FP32:
+            self.define_fp32(op)
+            return
         if not as_fp32:
             quantised = replace(op.type, dtype=DType.INT8, scale=self.scale(op.name))
             self.define_int8(op.with_(type=quantised))
@@ -258,6 +276,11 @@ class Chain:
                 "unclamped",
                 Int8Clip(name="", inputs=("",), out_scale=scale, minimum=0, maximum=top),
             )
+
+    def end(self) -> Operand:
+        """The last result, when it is not the layer's own."""
+        self._flush()
+        return self._x
 
     def close(self) -> None:
         """Give the last op the layer's name; an empty chain becomes a plain copy of names."""

@@ -9,6 +9,7 @@ from cvi.ir import DType, Graph, Input
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.registry import all_rules, constraints_of, rule_for
 from cvi_tpu.quantized.rewriter import Rewriter
+from cvi_tpu.quantized.rules.lookup import INDICES
 from cvi_tpu.quantized.thresholds import Thresholds
 
 if TYPE_CHECKING:
@@ -40,9 +41,9 @@ class Int8Scheme:
     ) -> Graph:
         """The quantised graph; its outputs are in the order of the float graph's.
 
-        inputs_type, outputs_type: int8, or fp32 with casts on the CPU; lists of boxes are
-        always fp32. UnsupportedError lists every layer that cannot be quantised, InputError
-        when the table lacks one.
+        inputs_type, outputs_type: int8, or fp32 with casts on the CPU; inputs of integers
+        stay what they are, positions and lists of boxes are always fp32. UnsupportedError
+        lists every layer that cannot be quantised, InputError when the table lacks one.
         """
         _check_type("inputs type", inputs_type)
         _check_type("outputs type", outputs_type)
@@ -58,7 +59,9 @@ class Int8Scheme:
             assert rule is not None  # problems() has reported ops without a rule
             rule(op, to)
         to.graph.outputs = tuple(
-            to.fp32(name) if outputs_type == "fp32" or _is_list(graph, name) else to.int8(name).name
+            to.fp32(name)
+            if outputs_type == "fp32" or _has_no_scale(name, to)
+            else to.int8(name).name
             for name in graph.outputs
         )
         to.graph.check()
@@ -72,7 +75,7 @@ class Int8Scheme:
         for op in graph.ops:
             where = f"{op.name} ({op.kind}): "
             if isinstance(op, Input):
-                if op.type.dtype is not DType.FP32:
+                if op.type.dtype not in (DType.FP32, *INDICES):
                     found.append(f"{where}the input is {op.type}; INT8 needs fp32 inputs")
                 continue
             broken = [c for c in constraints_of(op) if not c.holds(op, graph, spec)]
@@ -106,10 +109,11 @@ def spec_of(chip: Chip) -> ChipSpec:
     return spec
 
 
-def _is_list(graph: Graph, name: str) -> bool:
-    """Whether a value is a list of boxes: numbers of classes and pixels have no one scale."""
-    op = graph.get(name)
-    return op is not None and bool(op.incomparable)
+def _has_no_scale(name: str, to: Rewriter) -> bool:
+    """Whether a value is made of positions or is a list of boxes: numbers of classes and
+    pixels have no one scale."""
+    op = to.source.get(name)
+    return to.is_index(name) or (op is not None and bool(op.incomparable))
 
 
 def _check_type(label: str, value: str) -> None:

@@ -10,6 +10,8 @@ def load() -> None:
         detection,
         eltwise,
         instance_norm,
+        lookup,
+        matmul,
         movement,
         pool,
         regions,

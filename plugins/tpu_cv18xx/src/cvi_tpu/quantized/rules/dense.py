@@ -6,9 +6,8 @@ import math
 
 import numpy as np
 
-from cvi.ir import Array, Graph, Op, Shape
-from cvi.ops import BatchNorm, FullyConnected, MatMul, Scale
-from cvi_tpu.chip import ChipSpec
+from cvi.ir import Array, Op, Shape
+from cvi.ops import BatchNorm, FullyConnected, Scale
 from cvi_tpu.quantized.registry import quantizes, requires
 from cvi_tpu.quantized.rewriter import Chain, Rewriter
 from cvi_tpu.quantized.rules.conv import constants_of, filter_is_constant
@@ -21,30 +20,13 @@ requires(FullyConnected, Scale, BatchNorm)(filter_is_constant)
 def fully_connected(op: FullyConnected, to: Rewriter) -> None:
     """x[..., K] as [M, K, 1, 1], a convolution with weight [N, K, 1, 1], and back."""
     weight, bias = constants_of(op, to)
-    _dense(op, to, weight, bias, relu=op.relu, relu_max=op.relu_max)
+    dense(op, to, weight, bias, relu=op.relu, relu_max=op.relu_max)
 
 
-@quantizes(MatMul)
-def matrix_product(op: MatMul, to: Rewriter) -> None:
-    """The product with a constant matrix is a fully connected layer."""
-    matrix = to.constant(op.inputs[1])
-    assert matrix is not None
-    _dense(op, to, np.ascontiguousarray(matrix.T), None, relu=op.relu, relu_max=None)
-
-
-@requires(MatMul)
-def second_factor_is_a_constant_matrix(op: MatMul, graph: Graph, spec: ChipSpec) -> bool:
-    """the product of two computed tensors has no INT8 form
-
-    end the network before it with --outputs, or compute the layer in BF16
-    """
-    right = graph.constants.get(op.inputs[1])
-    return right is not None and right.ndim == 2 and op.inputs[0] not in graph.constants
-
-
-def _dense(
+def dense(
     op: Op, to: Rewriter, weight: Array, bias: Array | None, *, relu: bool, relu_max: float | None
 ) -> None:
+    """A layer that multiplies its first operand's last dim with weight[N, K]."""
     n, k = weight.shape
     x = to.int8(op.inputs[0])
     chain = Chain(to, op, x)

@@ -1,0 +1,121 @@
+"""Positions of maxima, and rows of tables: functions of the vendor's runtime."""
+
+from __future__ import annotations
+
+from math import prod
+
+from cvi.ir import DType, Graph, Op
+from cvi.ops import ArgMax, Embedding, Pad, Permute, Reshape
+from cvi_tpu.chip import ChipSpec
+from cvi_tpu.quantized.ops import CpuFunction, Int8MaxPool2d
+from cvi_tpu.quantized.ops.cpu import FILE_DIMS
+from cvi_tpu.quantized.registry import quantizes, requires
+from cvi_tpu.quantized.rewriter import Chain, Operand, Rewriter
+from cvi_tpu.quantized.rules.detection import has_cpu_functions
+
+BLOCK, SIDE = 256, 16
+"""The runtime wants the maximum of every 256 elements (FACTS_CVIMODEL 6, argmax), which are
+pooled as planes of 16 x 16."""
+
+LOWEST = -128
+
+requires(ArgMax, Embedding)(has_cpu_functions)
+
+
+@quantizes(ArgMax)
+def argmax(op: ArgMax, to: Rewriter) -> None:
+    """The TPU brings the axis to the end and finds the maximum of every block, the
+    runtime's argmax_v3 finds where it is.
+
+    The runtime's older argmax overlooks rows without a positive maximum, and all of these
+    functions ignore what follows the axis (FACTS_TOOLCHAIN 3.7).
+    """
+    x = _rows(op, to)
+    index = CpuFunction(
+        name="",
+        inputs=(x.name, _maxima(op, to, x).name),
+        function="argmax_v3",
+        arguments=(("axis", 1),),
+        shape=x.shape[:1],
+    )
+    to.define_indices(_shaped(op, to, index))
+
+
+def _shaped(op: Op, to: Rewriter, function: CpuFunction) -> Op:
+    """The op that gives the layer's result: the function, or a Reshape of what it gives."""
+    if function.shape == op.type.shape:
+        return function.with_(name=op.name, source=op.source)
+    flat = to.graph.add(function.with_(name=to.fresh(op.name, "flat")))
+    return Reshape(name=op.name, inputs=(flat.name,), shape=op.type.shape, source=op.source)
+
+
+def _rows(op: ArgMax, to: Rewriter) -> Operand:
+    """The operand as (rows, elements along the axis)."""
+    x = to.int8(op.inputs[0])
+    rank, length = len(x.shape), x.shape[op.axis]
+    if op.axis != rank - 1:
+        order = (*(i for i in range(rank) if i != op.axis), op.axis)
+        turned = Permute(name=to.fresh(op.name, "turned"), inputs=(x.name,), order=order)
+        x = to.add(turned)
+    return to.reshaped(x, (prod(x.shape[:-1]), length), op.name, "rows")
+
+
+def _maxima(op: ArgMax, to: Rewriter, x: Operand) -> Operand:
+    """The maximum of every block of a row, (rows, blocks); the last block may be shorter."""
+    rows, length = x.shape
+    blocks = -(-length // BLOCK)
+    chain = Chain(to, op, x)
+    if blocks > 1 and length % BLOCK:
+        more = blocks * BLOCK - length
+        lowest = LOWEST * x.scale
+        chain.then(
+            "filled", Pad(name="", inputs=("",), before=(0, 0), after=(0, more), value=lowest)
+        )
+    kernel = (SIDE, SIDE) if blocks > 1 else (1, length)
+    chain.reshape("blocks", (1, rows * blocks, *kernel))
+    chain.then("maxima", Int8MaxPool2d(name="", inputs=("",), out_scale=x.scale, kernel=kernel))
+    chain.reshape("block_maxima", (rows, blocks))
+    return chain.end()
+
+
+@quantizes(Embedding)
+def embedding(op: Embedding, to: Rewriter) -> None:
+    """The runtime's function of that name copies rows of an int8 table."""
+    indices, scale = to.fp32(op.inputs[0]), to.scale(op.name)
+    table = to.int8_at(op.inputs[1], scale, op.name, "table")
+    count, depth = prod(op.type.shape[:-1]), op.type.shape[-1]
+    if len(op.type.shape) > FILE_DIMS:
+        flat = Reshape(name=to.fresh(op.name, "indices"), inputs=(indices,), shape=(count,))
+        indices = to.graph.add(flat).name
+    rows = CpuFunction(
+        name="",
+        inputs=(indices, table.name),
+        function="embedding",
+        shape=(count, depth),
+        dtype=DType.INT8,
+        scale=scale,
+    )
+    to.define_int8(_shaped(op, to, rows))
+
+
+@requires(Embedding)
+def indices_come_from_outside(op: Embedding, graph: Graph, spec: ChipSpec) -> bool:
+    """the indices are computed, or something else reads them too; the runtime turns no
+    floats into whole numbers
+
+    end the network before it with --outputs, and give the indices as an input of their own
+    """
+    return graph.type_of(op.inputs[0]).dtype in INDICES
+
+
+INDICES = (DType.INT16, DType.UINT16, DType.INT32, DType.UINT32)
+"""Element types of indices that the runtime reads (FACTS_CVIMODEL 6)."""
+
+
+@requires(Embedding)
+def table_is_constant(op: Embedding, graph: Graph, spec: ChipSpec) -> bool:
+    """the table is computed
+
+    make it a constant
+    """
+    return op.inputs[1] in graph.constants
