@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.caffe_layers import PAGE, counts_of, rendered
+
 from cvi_frontend_caffe.registry import built_in
 
 

@@ -262,6 +262,17 @@ def test_layers_in_place_keep_their_own_values(made: Made) -> None:
         close(ours[name], shown[name])
 
 
+def test_a_layer_called_like_an_input_is_not_taken_for_it(made: Made) -> None:
+    text = inputs_text({"x": (1, 2)})
+    text += 'layer { name: "x" type: "Power" bottom: "x" top: "y" power_param { shift: 1 } }'
+    net, _ = made(text)
+    graph = loaded(net)
+    assert [op.source for op in graph.ops] == ["x", ""]
+    x = {"x": numbers(1, 2)}
+    assert np.array_equal(CaffeFrontend().reference(net, x)["x"], x["x"])
+    assert np.array_equal(values(graph, x)[graph.outputs[0]], x["x"] + 1)
+
+
 def test_the_network_can_be_cut(made: Made) -> None:
     net, weights = made(V1, BLOBS)
     assert loaded(net, weights, outputs=["c"]).outputs == ("c",)

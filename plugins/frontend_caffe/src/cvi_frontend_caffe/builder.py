@@ -31,6 +31,8 @@ class Builder:
         values = [v for v in operands if v is not None]
         if values and all(v.array is not None for v in values):
             return self._fold(op, operands)
+        if isinstance(self.graph.get(op.source), Input):
+            op = op.with_(source="")  # a layer called like an input: the name is the input's
         names = tuple(self._operand(v, f"{layer}_{i}") for i, v in enumerate(operands))
         typed = self.graph.add(op.with_(name=self.graph.fresh(op.name), inputs=names))
         check_elements(typed.type.shape, f"the result of {typed.name}")

@@ -43,7 +43,7 @@ def run_reference(
     imported, graph = frontend.imported(path, weights, inputs, layers or None)
     chain = _Chain(imported, graph, inputs)
     results = chain.run(_whole(path, weights, imported, inputs))
-    shown = ReferenceTensors(dict(inputs))
+    shown = ReferenceTensors()
     for layer in imported.layers:
         for i, array in enumerate(results.get(layer.name, [])):
             shown[_tensor(layer, i)] = array
@@ -53,6 +53,7 @@ def run_reference(
                 _tensor(layer, i): reason or "OpenCV does not show it"
                 for i in range(max(len(layer.tops), 1))
             }
+    shown.update(inputs)
     return shown if tensors is None else _asked(shown, tensors, path)
 
 
