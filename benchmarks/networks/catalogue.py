@@ -7,7 +7,7 @@ definitions in this package; three of them are there with trained weights.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.networks import bottlenecks, efficientnet_lite, faces, keras_networks
@@ -19,10 +19,6 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 SEED = 1
 LEAST = 0.9999
-INTEGERS = 0.999
-"""Of models whose framework computes with integers, and rounds each layer's result to 255
-steps: we compute the real numbers that its operands stand for."""
-
 _SAMPLES = SHARED / "images" / "samples"
 _CAT, _DOG, _PARADE = (_SAMPLES / f"{name}.jpg" for name in ("cat", "dog", "parade"))
 _DIGIT = EXAMPLE_IMAGES / "digit_0001.png"
@@ -265,11 +261,6 @@ def _tflite(file: str, pixels: ImageOptions = _MINUS_ONE, image: Path = _CAT) ->
     return Network(model=model, source=f"{file}.tflite")
 
 
-def _integers(file: str, pixels: ImageOptions = _MINUS_ONE) -> Network:
-    """A full-integer TFLite model."""
-    return replace(_tflite(file, pixels), least=INTEGERS)
-
-
 def _onnx(model: ZooModel) -> Network:
     return Network(model=model, source=str(model.file.relative_to(SHARED / "models" / "onnx")))
 
@@ -322,17 +313,17 @@ TRAINED: tuple[Network, ...] = (
     _caffe("yolo_fastest", "yolo_fastest_1.1_coco/yolo_fastest_1.1_coco", _ZERO_ONE, _DOG),
     *(_onnx(model) for model in ZOO if model.file.is_relative_to(SHARED / "models" / "onnx")),
     _tflite("cifar_resnet/pretrainedResnet", ImageOptions(preset="zero-255")),
-    _integers("cifar_resnet/pretrainedResnet_quant", ImageOptions(preset="zero-255")),
-    _integers("deeplabv3_dm05/deeplabv3_mnv2_dm05_pascal_quant"),
+    _tflite("cifar_resnet/pretrainedResnet_quant", ImageOptions(preset="zero-255")),
+    _tflite("deeplabv3_dm05/deeplabv3_mnv2_dm05_pascal_quant"),
     _tflite("kws/kws_ref_model_float32", ImageOptions()),
-    _integers("kws/kws_ref_model", ImageOptions()),
-    _integers("mobilenet_v1_0.25_128_quant/mobilenet_v1_0.25_128_quant"),
-    _integers("mobilenet_v2_1.0_224_quant/mobilenet_v2_1.0_224_quant"),
-    _integers("person_detect/person_detect", ImageOptions(gray=True)),
-    _integers("tf2_mobilenet_v2_ptq/tf2_mobilenet_v2_1.0_224_ptq"),
+    _tflite("kws/kws_ref_model", ImageOptions()),
+    _tflite("mobilenet_v1_0.25_128_quant/mobilenet_v1_0.25_128_quant"),
+    _tflite("mobilenet_v2_1.0_224_quant/mobilenet_v2_1.0_224_quant"),
+    _tflite("person_detect/person_detect", ImageOptions(gray=True)),
+    _tflite("tf2_mobilenet_v2_ptq/tf2_mobilenet_v2_1.0_224_ptq"),
     _tflite("ultraface_rfb320/version-RFB-320_without_postprocessing", _ULTRAFACE, _PARADE),
     _tflite("vww_96/vww_96_float", _ZERO_ONE),
-    _integers("vww_96/vww_96_int8", _ZERO_ONE),
+    _tflite("vww_96/vww_96_int8", _ZERO_ONE),
 )
 
 # -- architectures ----------------------------------------------------------------------

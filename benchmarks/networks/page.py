@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from benchmarks.networks.catalogue import GUIDE, INTEGERS, LEAST, OTHERS, TRAINED, Network
+from benchmarks.networks.catalogue import GUIDE, LEAST, OTHERS, TRAINED, Network
 from benchmarks.networks.measure import Floats, Program
 from benchmarks.networks.predictions import Predictions
 
@@ -24,9 +24,9 @@ drawn from a seed, and so that activations neither grow nor vanish.
 
 - **layers**: of the simplified graph; **compared**: those that the framework can show. Why
   others cannot be compared stands below each table.
-- **worst cosine**: of all compared layers; at least {LEAST} is required. Of full-integer models
-  {INTEGERS} is required: TensorFlow Lite rounds every result of theirs to 255 steps, we compute
-  the real numbers that its operands stand for.
+- **worst cosine**: of all compared layers; at least {LEAST} is required.
+  Full-integer models are compared layer by layer on the framework's own operands: what lies
+  within one step of its integers counts as equal.
 - **MACs**, **parameters**: in millions, for one image; in brackets the published figures where
   the definition is our own.
 
