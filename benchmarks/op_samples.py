@@ -141,6 +141,10 @@ SAMPLES: tuple[Sample, ...] = (
     *(_one(kind(name="")) for kind in _UNARY),
     _one(o.LeakyRelu(name="", slope=0.1)),
     Sample(o.PRelu(name=""), constants=((8,),)),
+    _one(o.Elementary(name="", which="sin")),
+    _one(o.Compare(name="", which="greater")),
+    _one(o.Shrink(name="")),
+    _one(o.ThresholdedRelu(name="")),
     _one(o.Clip(name="", minimum=-0.5, maximum=0.5)),
     _one(o.Elu(name="")),
     _one(o.HardSigmoid(name="")),
@@ -150,6 +154,9 @@ SAMPLES: tuple[Sample, ...] = (
     _one(o.SquarePower(name="", exponent=-0.5)),
     Sample(o.Normalize(name=""), constants=((8,),)),
     Sample(o.InstanceNorm(name=""), constants=((8,), (8,))),
+    Sample(o.LayerNorm(name="", axis=3), constants=((10,), (10,))),
+    Sample(o.Lstm(name="", direction="forward"), ((5, 1, 3),), ((1, 16, 3), (1, 16, 4), (1, 32))),
+    Sample(o.Gru(name="", direction="forward"), ((5, 1, 3),), ((1, 12, 3), (1, 12, 4), (1, 24))),
     Sample(o.Softmax(name="", axis=1, log=True), variant="logarithm"),
     *(
         Sample(o.Reduce(name="", method=method, axes=(1, 3)), variant=method)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cvi.errors import InputError, ModelError, UnsupportedError
+from cvi.other_files import HEAD, other_content
 
 MAX_FILE = (1 << 31) - 1
 """Protocol buffers and flat buffers end at 2 GiB."""
@@ -15,7 +16,6 @@ _OTHER_CONTENT = (
     (b"version https://git-lfs", "is a Git LFS pointer, not the model", "run `git lfs pull`"),
     (b"<!doctype html", "is an HTML page, not a model", "download the raw file"),
     (b"<html", "is an HTML page, not a model", "download the raw file"),
-    (b"PK\x03\x04", "is a zip archive", "unpack it, or export the model from its framework"),
     (b"\x1f\x8b", "is compressed with gzip", "unpack it first"),
 )
 
@@ -24,7 +24,8 @@ def read_model_file(path: Path, *, too_large: str = "store the weights apart") -
     """The bytes of a model file.
 
     InputError when it cannot be read, UnsupportedError over 2 GiB (too_large: what to do
-    then), ModelError when it is empty or is plainly no model: a pointer, a page, an archive.
+    then), ModelError when it is empty or is plainly none that a frontend reads: a pointer, a
+    page, an archive, a pickle.
     """
     try:
         size = path.stat().st_size
@@ -37,18 +38,22 @@ def read_model_file(path: Path, *, too_large: str = "store the weights apart") -
         raise InputError(
             f"cannot be read: {error.strerror or error}", where=str(path), fix="check the path"
         ) from error
-    if not data:
-        raise ModelError("is empty", where=str(path), fix="download or export it again")
-    refuse_other_content(path, data[:256])
+    refuse_other_content(path, data[:HEAD])
     return data
 
 
 def refuse_other_content(path: Path, head: bytes) -> None:
-    """ModelError when the first bytes of a file tell that it is no model at all."""
-    head = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    """ModelError when the first bytes of a file tell that it is no model at all, or one of a
+    kind that no frontend reads."""
+    if not head:
+        raise ModelError("is empty", where=str(path), fix="download or export it again")
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for start, why, fix in _OTHER_CONTENT:
-        if head.startswith(start.lower()):
+        if text.startswith(start.lower()):
             raise ModelError(why, where=str(path), fix=fix)
+    other = other_content(path, head)
+    if other is not None:
+        raise other
 
 
 _MAX_FIELDS = 4096

@@ -16,7 +16,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from cvi.calibrate.table import CalibrationTable
-    from cvi.ir import Array, Graph, Op
+    from cvi.ir import Array, Graph, Op, Shape
     from cvi.precision import PrecisionPlan
 
 GROUP = "cvi"
@@ -73,6 +73,23 @@ class ReferenceTensors(dict[str, "Array"]):
     def __init__(self, tensors: Mapping[str, Array] | None = None) -> None:
         super().__init__(tensors or {})
         self.missing = {}
+
+
+@runtime_checkable
+class WritesTails(Protocol):
+    """A frontend that can write the part of a model behind a cut."""
+
+    def tail(self, path: Path, target: Path, cut: Mapping[str, Shape]) -> bool:
+        """Write what is behind these tensors (given with their shapes) as an ONNX model for
+        the host; False, and no file, when nothing is."""
+
+
+@runtime_checkable
+class WritesGraphs(Protocol):
+    """A frontend that can write float graphs as ONNX models."""
+
+    def write_graph(self, graph: Graph, target: Path) -> None:
+        """Write the file. UnsupportedError names every layer that has no ONNX form."""
 
 
 @runtime_checkable

@@ -288,8 +288,9 @@ def test_an_unsupported_layer_can_be_cut_off(made: Made) -> None:
     text = inputs_text({"data": (1, 2)}) + RELU
     text += 'layer { name: "odd" type: "Oddity" bottom: "r" top: "odd" }\n'
     net, _ = made(text)
-    with pytest.raises(UnsupportedError):
+    with pytest.raises(UnsupportedError) as caught:
         loaded(net)
+    assert caught.value.outputs == ("r",) and "r" in caught.value.fix
     assert loaded(net, outputs=["r"]).outputs == ("r",)
 
 

@@ -59,16 +59,18 @@ def test_fields_of_forks_do_not_make_opencv_forget_the_defaults(made: Made) -> N
     text = inputs_text({"data": (1, 3, 8, 8)}) + (
         'layer { name: "c" type: "Convolution" bottom: "data" top: "c" '
         f"convolution_param {{ num_output: 4 kernel_size: 3 {sides} }} }}\n"
+        'layer { name: "d" type: "Convolution" bottom: "c" top: "d" '
+        "convolution_param { num_output: 4 kernel_size: 3 relu: false } }\n"
         'layer { name: "p" type: "Pooling" bottom: "c" top: "p" '
         f"pooling_param {{ kernel_size: 2 stride: 2 {sides} }} }}\n"
     )
-    net, weights = made(text, {"c": BLOBS["c0"]})
+    net, weights = made(text, {"c": BLOBS["c0"], "d": [numbers(4, 4, 3, 3), numbers(4)]})
     inputs = {"data": numbers(1, 3, 8, 8)}
     shown = CaffeFrontend().reference(net, inputs, weights=weights)
     ours = values(loaded(net, weights), inputs)
-    for name in {"c", "p"} & set(shown):
+    assert set(shown) == {"data", "c", "d", "p"}
+    for name in ("c", "d", "p"):
         close(ours[name], shown[name])
-    assert "c" in shown
 
 
 def test_whole_networks_run_as_they_are(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ def check(
 ) -> None:
     """List the layers that a chip cannot run, each with the reason; fails if there are any."""
     import cvi
+    from cvi.cut import advice
 
     verdict = cvi.check(
         model,
@@ -41,4 +42,6 @@ def check(
     typer.echo(f"{model}: {len(verdict.problems)} problems for {runs}")
     for problem in verdict.problems:
         typer.echo(f"  - {problem}")
+    if verdict.outputs:
+        typer.echo(advice(verdict.outputs))
     raise typer.Exit(1)

@@ -83,7 +83,8 @@ class ModelOptions:
         typer.Option(
             "--outputs",
             metavar="NAME,…",
-            help="End the network at these tensors or layers, repeatable.",
+            help="End the network at these tensors or layers, repeatable, or before what "
+            "cannot be done: auto.",
             rich_help_panel=_MODEL,
         ),
     ] = None

@@ -20,6 +20,7 @@ from cvi.flow.checks import check_request
 from cvi.flow.images import ImageOptions
 from cvi.flow.job import FLOAT_TOLERANCE, QUANTISED_TOLERANCE, Job, Request
 from cvi.flow.progress import Progress, Silent
+from cvi.flow.tail import keep_tail
 from cvi.hookspecs import CompileOptions, Describes
 from cvi.ir import Graph
 from cvi.preprocess.dataset import Files, find_images, read_image_list, select
@@ -89,6 +90,8 @@ def convert(
 
     weights: the file of the weights where it is not the model file. random_weights: a seed
     from which weights that no file has are drawn, to try an architecture.
+    outputs: tensors or layers (wildcards allowed) to end the network at, or "auto" for the
+    last ones before what cannot be done; the rest is kept beside the output as X_tail.onnx.
     images: one test input, one file per network input. dataset or image_list: images of
     the calibration, unless a calibration_table is given. tolerance: least similarity of
     framework and float graph; quant_tolerance: of float and quantised graph; correctness:
@@ -127,6 +130,7 @@ def convert(
     check_request(request, suffix=PROGRAM_SUFFIX, compiles=True, calibrates=False)
     job = Job(request, progress or Silent())
     stages.run(job, (*_TRANSFORM, "calibrate", *_DEPLOY))
+    keep_tail(job, PROGRAM_SUFFIX)
     return _conversion(job)
 
 
@@ -148,7 +152,11 @@ def transform(
     work_dir: PathLike | None = None,
     progress: Progress | None = None,
 ) -> Graph:
-    """The simplified float graph of a model file, compared with the framework and saved."""
+    """The simplified float graph of a model file, compared with the framework and saved.
+
+    outputs: tensors or layers (wildcards allowed) to end the network at, or "auto" for the
+    last ones before what cannot be imported; the rest is kept beside it as X_tail.onnx.
+    """
     from cvi.ir import storage
 
     request = Request(
@@ -172,6 +180,7 @@ def transform(
     stages.run(job, _TRANSFORM)
     _warn_of_unknown(job)
     storage.save(job.graph, output)
+    keep_tail(job, GRAPH_SUFFIX)
     return job.graph
 
 

@@ -17,6 +17,9 @@ from cvi.preprocess.dataset import Files
 FLOAT_TOLERANCE = Tolerance(0.99, 0.99, 0.98)
 QUANTISED_TOLERANCE = Tolerance(0.8, 0.8, 0.3)
 
+AUTO = "auto"
+"""The only output asked for: end the network before what cannot be done."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -60,11 +63,13 @@ class Request:
 class Job:
     """A conversion under way. Each stage reads what earlier ones have set.
 
+    cut: the tensors at which the network ends, () for the model's own outputs.
     graph: float. values: its layers for the test inputs. quantised_values likewise.
     """
 
     request: Request
     progress: Progress = field(default_factory=Silent)
+    cut: tuple[str, ...] = ()
     graph: Graph = field(init=False)
     inputs: dict[str, Array] = field(default_factory=dict)
     values: dict[str, Array] = field(default_factory=dict)

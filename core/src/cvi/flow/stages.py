@@ -15,16 +15,23 @@ from pathlib import Path
 
 from cvi import plugins
 from cvi.compare import compare_sets
-from cvi.errors import CviError, InputError, UnsupportedError, VerificationError
+from cvi.errors import CviError, UnsupportedError, VerificationError
 from cvi.flow import images
 from cvi.flow.artefacts import keep_comparison, keep_graph, keep_table
 from cvi.flow.batches import batched_as
 from cvi.flow.checks import outputs_type
 from cvi.flow.equality import difference, same
-from cvi.flow.job import Job
+from cvi.flow.job import AUTO, Job
 from cvi.flow.lists import float_reference, incomparable
+from cvi.flow.loading import (
+    frontend_of,
+    load_cut,
+    load_what_can_be_done,
+    note_layouts,
+    refuse_unsupported,
+)
 from cvi.flow.real import quantised_inputs, real_values
-from cvi.hookspecs import DrawsWeights, Frontend, HasForeign, ReferenceTensors
+from cvi.hookspecs import HasForeign, ReferenceTensors
 from cvi.ir import Array, Graph
 
 
@@ -52,14 +59,11 @@ def load(job: Job) -> None:
     if storage.is_graph_file(request.model):
         plugins.load_ops()
         graph = storage.load(request.model)
+    elif request.outputs == (AUTO,):
+        graph = load_what_can_be_done(job)
     else:
-        graph = _frontend(job).load(
-            request.model,
-            weights=request.weights,
-            batch=request.batch,
-            input_shapes=request.input_shapes or None,
-            outputs=request.outputs or None,
-        )
+        graph = load_cut(job, request.outputs)
+    note_layouts(job, graph)
     files = [*request.images, *(path for sample in request.data for path in sample)]
     job.graph = images.with_preprocess(graph, request.image_options, images.uses_images(files))
 
@@ -69,7 +73,7 @@ def simplify(job: Job) -> None:
     from cvi.passes import simplify
 
     job.graph = simplify(job.graph)
-    _refuse_unsupported(job)
+    refuse_unsupported(job, job.graph)
     keep_graph(job, job.graph, "fp32.cvi.json")
 
 
@@ -79,7 +83,7 @@ def verify_float(job: Job) -> None:
     An op that the framework does not know is not compared; the framework goes on behind it
     with the value that the op has in the float graph.
     """
-    request, frontend = job.request, _frontend(job)
+    request, frontend = job.request, frontend_of(job.request)
     sources = {op.name: op.source for op in job.graph if op.source and op.name in job.values}
     given = {op.source or op.name: job.inputs[op.name] for op in job.graph.inputs}
     foreign = frontend.foreign(request.model) if isinstance(frontend, HasForeign) else ()
@@ -260,38 +264,8 @@ _OPTIONS = {
 # -- shared by stages -------------------------------------------------------
 
 
-def _frontend(job: Job) -> Frontend:
-    request = job.request
-    named = request.model_type
-    frontend = plugins.frontend(named) if named else plugins.frontend_for(request.model)
-    if request.random_weights is None:
-        return frontend
-    if not isinstance(frontend, DrawsWeights):
-        raise InputError(
-            f"the weights of {frontend.name} models are always in the file",
-            where="--random-weights",
-            fix="leave it out",
-        )
-    return frontend.with_random_weights(request.random_weights)
-
-
 def _batch(graph: Graph) -> int:
     return max((op.type.shape[0] for op in graph.inputs if op.type.shape), default=1)
-
-
-def _refuse_unsupported(job: Job) -> None:
-    request = job.request
-    if not request.chip:
-        return
-    problems = plugins.scheme(request.quant).problems(job.graph, plugins.chip(request.chip))
-    if problems:
-        count = f"{len(problems)} layers" if len(problems) > 1 else "a layer"
-        raise UnsupportedError(
-            f"{request.chip} cannot run {count} of this network in {request.quant}",
-            where=str(request.model),
-            fix="cut the network before them with --outputs, and compute the rest on the host",
-            problems=problems,
-        )
 
 
 def _compare(

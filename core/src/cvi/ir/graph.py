@@ -18,9 +18,14 @@ class Input(Op):
     """A network input. Its type is given, not inferred.
 
     preprocess: how an image becomes this tensor, None for plain tensors.
+    file_layout: "NHWC" when the model file takes the input so, while the graph takes NCHW;
+    "" when they are the same. file_dtype: the element type there when it is not a float,
+    e.g. "uint8"; the graph takes the same numbers in fp32.
     """
 
     preprocess: Preprocess | None = None
+    file_layout: str = ""
+    file_dtype: str = ""
 
     def infer(self, inputs: object) -> TensorType:
         return self.type

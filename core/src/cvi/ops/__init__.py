@@ -38,6 +38,7 @@ from cvi.ops.detection import (
     prior_boxes as prior_boxes,
 )
 from cvi.ops.elementwise import Add, Div, Eltwise, Max, Min, Mul, Sub
+from cvi.ops.functions import Compare, Elementary, Shrink, ThresholdedRelu
 from cvi.ops.lookup import ArgMax, Embedding
 from cvi.ops.movement import (
     Concat,
@@ -51,19 +52,21 @@ from cvi.ops.movement import (
     Tile,
     Upsample,
 )
-from cvi.ops.norm import BatchNorm, Scale, Softmax
+from cvi.ops.norm import BatchNorm, LayerNorm, Scale, Softmax
 from cvi.ops.normalise import InstanceNorm, Lrn, Normalize, SquarePower
 from cvi.ops.pool import AvgPool2d, MaxPool2d, PoolMask
+from cvi.ops.recurrent import Gru, Lstm, Recurrent
 from cvi.ops.reduce import Reduce
 from cvi.ops.resize import Resize
 
 __all__ = [
-    "Abs", "Add", "ArgMax", "AvgPool2d", "BatchNorm", "Clip", "Concat", "Conv2d",
-    "ConvTranspose2d", "Detection", "DetectionOutput", "Div", "Eltwise", "Elu", "Embedding",
-    "Erf", "Exp", "FrcnDetection", "FullyConnected", "Gelu", "HardSigmoid", "HardSwish",
-    "InstanceNorm", "LeakyRelu", "Log", "Lrn", "MatMul", "Max", "MaxPool2d", "Min", "Mish",
-    "Movement", "Mul", "Neg", "Normalize", "PRelu", "Pad", "Permute", "PixelShuffle", "PoolMask",
-    "Pow", "Proposal", "Reciprocal", "Reduce", "Relu", "Reshape", "Resize", "RetinaFaceDetection",
-    "Reverse", "RoiPooling", "Scale", "Sigmoid", "Slice", "Softmax", "Softplus", "Sqrt",
-    "SquarePower", "Sub", "Swish", "Tanh", "Tile", "Unary", "Upsample", "YoloDetection",
+    "Abs", "Add", "ArgMax", "AvgPool2d", "BatchNorm", "Clip", "Compare", "Concat", "Conv2d",
+    "ConvTranspose2d", "Detection", "DetectionOutput", "Div", "Elementary", "Eltwise", "Elu",
+    "Embedding", "Erf", "Exp", "FrcnDetection", "FullyConnected", "Gelu", "Gru", "HardSigmoid",
+    "HardSwish", "InstanceNorm", "LayerNorm", "LeakyRelu", "Log", "Lrn", "Lstm", "MatMul", "Max",
+    "MaxPool2d", "Min", "Mish", "Movement", "Mul", "Neg", "Normalize", "PRelu", "Pad", "Permute",
+    "PixelShuffle", "PoolMask", "Pow", "Proposal", "Reciprocal", "Recurrent", "Reduce", "Relu",
+    "Reshape", "Resize", "RetinaFaceDetection", "Reverse", "RoiPooling", "Scale", "Shrink",
+    "Sigmoid", "Slice", "Softmax", "Softplus", "Sqrt", "SquarePower", "Sub", "Swish", "Tanh",
+    "ThresholdedRelu", "Tile", "Unary", "Upsample", "YoloDetection",
 ]  # fmt: skip

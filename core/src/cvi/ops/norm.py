@@ -76,6 +76,39 @@ class Scale(Op):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LayerNorm(Op):
+    """(x - mean) / sqrt(var + eps) * gamma + beta over all dimensions from `axis` on.
+
+    inputs: x, gamma or "", beta or "", both of the shape x.shape[axis:]. axis: not negative.
+    """
+
+    axis: int
+    eps: float = 1e-5
+
+    def infer(self, inputs: Types) -> TensorType:
+        x, gamma, beta = (*inputs, None, None)[:3]
+        operands(self, [x], 1)
+        require(self, len(inputs) <= 3, f"takes up to 3 operands but has {len(inputs)}")
+        floats(self, inputs)
+        assert x is not None
+        require(self, 0 <= self.axis < len(x.shape), f"{x} has no axis {self.axis}")
+        for t in (gamma, beta):
+            fits = t is None or t.shape == x.shape[self.axis :]
+            require(self, fits, f"parameter {t} does not fit {x} from axis {self.axis} on")
+        return x
+
+    def evaluate(self, *inputs: Array | None) -> Array:
+        x, gamma, beta = (*inputs, None, None)[:3]
+        assert x is not None
+        axes = tuple(range(self.axis, x.ndim))
+        centred = x - x.mean(axis=axes, keepdims=True)
+        var = np.square(centred).mean(axis=axes, keepdims=True)
+        y = np.asarray(centred / np.sqrt(var + np.float32(self.eps)))
+        y = y if gamma is None else y * gamma
+        return y if beta is None else y + beta
+
+
+@dataclass(frozen=True, kw_only=True)
 class Softmax(Op):
     """Softmax (or its logarithm) along `axis` (non-negative)."""
 

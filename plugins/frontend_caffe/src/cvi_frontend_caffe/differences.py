@@ -17,8 +17,28 @@ _LACKING = frozenset({
 _FIRST_OF_FORKS = 1001
 """Numbers of fields in `caffe.proto` that stand in text files of forks only."""
 
+_WITHOUT_MEANING = frozenset({
+    "relu", "conv_algorithm", "fusion_type", "avg_include_pad",
+    "pad_3d", "kernel_size_3d", "stride_3d", "use_weight_bias", "fuse", "round_mode", "yolo",
+})  # fmt: skip
+"""Fields of Intel's and the vendor's forks that OpenCV does not know either; those with
+another value than their default are refused, or no case for OpenCV."""
+
+_PARAMS = ("convolution_param", "pooling_param", "inner_product_param", "batch_norm_param",
+           "relu_param", "relu6_param")  # fmt: skip
+
 _FIRST_OF_FORKS = 1001
 """Numbers of fields in `caffe.proto` that stand in text files of forks only."""
+
+_WITHOUT_MEANING = frozenset({
+    "relu", "conv_algorithm", "fusion_type", "avg_include_pad",
+    "pad_3d", "kernel_size_3d", "stride_3d", "use_weight_bias", "fuse", "round_mode", "yolo",
+})  # fmt: skip
+"""Fields of Intel's and the vendor's forks that OpenCV does not know either; those with
+another value than their default are refused, or no case for OpenCV."""
+
+_PARAMS = ("convolution_param", "pooling_param", "inner_product_param", "batch_norm_param",
+           "relu_param", "relu6_param")  # fmt: skip
 
 
 def difference(layer: Any) -> str:
@@ -52,9 +72,20 @@ def _from_a_fork(message: Any) -> bool:
     """
     return any(
         known.number >= _FIRST_OF_FORKS
+        or known.name in _WITHOUT_MEANING
         or (known.message_type is not None and not is_repeated(known) and _from_a_fork(value))
         for known, value in message.ListFields()
     )
+
+
+def _without_forks(layer: Any) -> None:
+    """Clear what OpenCV does not know and what says nothing."""
+    for name in _PARAMS:
+        if layer.HasField(name):
+            params = getattr(layer, name)
+            for known, _ in params.ListFields():
+                if known.name in _WITHOUT_MEANING:
+                    params.ClearField(known.name)
 
 
 def in_its_words(layer: Any, shape: Shape) -> Any:
@@ -68,6 +99,7 @@ def in_its_words(layer: Any, shape: Shape) -> Any:
     copy = type(layer)()
     copy.CopyFrom(layer)
     kind = str(layer.type)
+    _without_forks(copy)
     _say_defaults(copy)
     copy.type = "ReLU6" if layer.relu_param.relu6 else _WORDS.get(kind, kind)
     if kind != "Convolution" and copy.type == "Convolution":
@@ -139,7 +171,7 @@ def _plain_mean(layer: Any) -> bool:
     """A mean that leaves out the padding, without any padding."""
     params = layer.pooling_param
     names = ("pad", "pad_h", "pad_w", "pad_t", "pad_l", "pad_b", "pad_r")
-    excluding = params.pool == _enumerator(params, "pool", "AVE_EXC_PAD")
+    excluding: bool = params.pool == _enumerator(params, "pool", "AVE_EXC_PAD")
     return excluding and not any(getattr(params, name) for name in names)
 
 
@@ -147,8 +179,10 @@ def _pooling(layer: Any) -> str:
     params = layer.pooling_param
     if params.pool == _enumerator(params, "pool", "AVE_EXC_PAD") and not _plain_mean(layer):
         return "OpenCV does not know the method AVE_EXC_PAD"
-    if params.yolo or params.HasField("round_mode"):
+    if params.yolo or params.round_mode:
         return "OpenCV does not know the rounding of the fork"
+    if not params.avg_include_pad:
+        return "OpenCV does not know the parameter avg_include_pad"
     return ""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from cvi.cut import Step, advice, cut_before
 from cvi.errors import CviError, InputError, ModelError, UnsupportedError
 from cvi.ir import Graph, Input
 from cvi.ops import Reshape
@@ -42,7 +43,7 @@ class Importer:
     def __init__(self, net: Net, converters: Mapping[str, Converter], blobs: Blobs) -> None:
         self.net = net
         self.values: dict[str, Value] = {}
-        self.problems: list[str] = []
+        self._refused: dict[str, str] = {}
         self._sizes: dict[str, Magnitude] = {}
         self._converters = converters
         self.blobs = blobs
@@ -50,6 +51,10 @@ class Importer:
         self.results: dict[str, list[Value]] = {}
         self._batch: tuple[int, int] | None = None
         self._builder = Builder(net.name, frozenset(layer.name for layer in net.layers))
+
+    @property
+    def problems(self) -> list[str]:
+        return list(self._refused.values())
 
     def run(
         self,
@@ -67,7 +72,7 @@ class Importer:
         for layer in chosen.layers:
             self._convert(layer)
         if self.problems:
-            raise self._unsupported()
+            raise self._unsupported(chosen)
         self._check_weights()
         return self._finish(chosen)
 
@@ -109,7 +114,7 @@ class Importer:
         try:
             results = self._results(net)
         except UnsupportedError as error:
-            self.problems.append(f"{net.where}: {error.why}")
+            self._refused[net.name] = f"{net.where}: {error.why}"
             self._forget(net)
             return
         except CviError as error:
@@ -169,14 +174,33 @@ class Importer:
 
     # -- what comes out ---------------------------------------------------
 
-    def _unsupported(self) -> UnsupportedError:
+    def _unsupported(self, chosen: Plan) -> UnsupportedError:
         count = len(self.problems)
         layers, them = ("layer", "it") if count == 1 else ("layers", "them")
+        ends = self._before_refused(chosen)
+        cut = advice(ends) or f"cut the network before {them} with --outputs LAYER…"
         return UnsupportedError(
             f"{count} {layers} of the network cannot be imported",
-            fix=f"cut the network before {them} with --outputs LAYER…, or add a plugin for {them}",
+            fix=f"{cut}, or add a plugin for {them} (`cvi plugins` lists what is installed)",
             problems=self.problems,
+            outputs=ends,
         )
+
+    def _before_refused(self, chosen: Plan) -> list[str]:
+        """The last results of data before the refused layers."""
+        writer: dict[str, str] = {}
+        steps = []
+        for layer in chosen.layers:
+            reads = tuple(writer[blob] for blob in layer.bottoms if blob in writer)
+            gives = layer.results
+            known = self.results.get(layer.name, [])
+            if not known or any(value.array is None for value in known):
+                masks = [bool(value.positions) for value in known] or [False] * len(gives)
+                names = tuple("" if m else n for m, n in zip(masks, gives, strict=False))
+                steps.append(Step(reads, gives, names, layer.name not in self._refused))
+            writer.update(zip(layer.tops, gives, strict=False))
+        of = {layer.name: layer.results for layer in chosen.layers}
+        return cut_before(steps, [of[name][index] for name, index in chosen.outputs])
 
     def _check_weights(self) -> None:
         missing = self.blobs.missing

@@ -39,7 +39,7 @@ class Layer:
         batch: tuple[int, int] | None = None,
     ) -> None:
         self.type, self.name, self.where = net.type, net.name, net.where
-        self.tops = net.tops
+        self.tops, self._results = net.tops, net.results
         self.batch = batch
         self.rms = tuple(rms)
         self._bottoms = tuple(bottoms)
@@ -53,7 +53,7 @@ class Layer:
 
     def top_name(self, index: int) -> str:
         """Name of the op that computes a top: the layer's, with a number if it has several."""
-        return self.name if len(self.tops) < 2 else f"{self.name}_{index}"
+        return self._results[index]
 
     def helper(self, suffix: str) -> str:
         """Name of an auxiliary op of this layer."""
@@ -144,9 +144,8 @@ class Layer:
 
         An op named as `top_name` says has the value of that top.
         """
-        own = {self.top_name(i) for i in range(max(len(self.tops), 1))}
         values = [Value.of(v) if isinstance(v, np.ndarray) else v for v in operands]
-        source = op.name if op.name in own else ""
+        source = op.name if op.name in self._results else ""
         return self._builder.emit(op.with_(source=source), values, self.name)
 
     # -- problems ---------------------------------------------------------

@@ -40,6 +40,12 @@ class NetLayer:
         object.__setattr__(self, "tops", tuple(map(str, self.proto.top)))
 
     @property
+    def results(self) -> tuple[str, ...]:
+        """How its results are called: like the layer, numbered if there are several."""
+        count = len(self.tops)
+        return (self.name,) if count < 2 else tuple(f"{self.name}_{i}" for i in range(count))
+
+    @property
     def where(self) -> str:
         """How a user finds the layer: type, name and line."""
         line = f" (line {self.line})" if self.line else ""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -24,7 +25,6 @@ def run_network(
     """
     import cv2
 
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         net = cv2.dnn.readNetFromCaffe(_buffer(text), _buffer(weights))
         net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
@@ -34,15 +34,30 @@ def run_network(
         for blob, array in inputs.items():
             net.setInput(np.ascontiguousarray(array, np.float32), blob)
         known = _known(set(net.getLayerNames()), layers)
-        results = net.forwardAndRetrieve(list(known.values())) if known else []
+        with _quiet():
+            results = net.forwardAndRetrieve(list(known.values())) if known else []
     except cv2.error as error:
         raise Refused(_reason(str(error))) from error
-    finally:
-        cv2.utils.logging.setLogLevel(level)
     return {
         name: [np.array(array) for array in arrays]
         for name, arrays in zip(known, results, strict=True)
     }
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep OpenCV from printing what it also raises; its older versions cannot be kept."""
+    import cv2
+
+    logging = getattr(cv2.utils, "logging", None)
+    if logging is None:
+        yield
+        return
+    level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        logging.setLogLevel(level)
 
 
 def _buffer(data: bytes) -> Array:

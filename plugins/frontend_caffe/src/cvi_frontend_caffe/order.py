@@ -82,8 +82,7 @@ def _matching(layers: Sequence[NetLayer], wanted: Sequence[str]) -> list[tuple[s
         for i, top in enumerate(layer.tops):
             names[top] = (layer.name, i)
     for layer in layers:
-        for i in range(len(layer.tops)):
-            names[f"{layer.name}_{i}" if len(layer.tops) > 1 else layer.name] = (layer.name, i)
+        names |= {result: (layer.name, i) for i, result in enumerate(layer.results)}
     chosen: dict[tuple[str, int], None] = {}
     for pattern in wanted:
         found = [names[pattern]] if pattern in names else [

@@ -45,20 +45,12 @@ def run_reference(
     results = chain.run(_whole(path, weights, imported, inputs))
     shown = ReferenceTensors()
     for layer in imported.layers:
-        for i, array in enumerate(results.get(layer.name, [])):
-            shown[_tensor(layer, i)] = array
-        reason = chain.missing.get(layer.name)
+        shown.update(zip(layer.results, results.get(layer.name, []), strict=False))
+        reason = chain.missing.get(layer.name, "OpenCV does not show it")
         if layer.name not in results:
-            shown.missing |= {
-                _tensor(layer, i): reason or "OpenCV does not show it"
-                for i in range(max(len(layer.tops), 1))
-            }
+            shown.missing |= dict.fromkeys(layer.results, reason)
     shown.update(inputs)
     return shown if tensors is None else _asked(shown, tensors, path)
-
-
-def _tensor(layer: NetLayer, index: int) -> str:
-    return layer.name if len(layer.tops) < 2 else f"{layer.name}_{index}"
 
 
 def _asked(shown: ReferenceTensors, tensors: Sequence[str], path: Path) -> ReferenceTensors:

@@ -6,13 +6,10 @@ are skipped and reported, each with its name and line, and it is known where lay
 
 from __future__ import annotations
 
-import ast
-import math
-import struct
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
-from cvi.errors import ModelError
+from cvi_frontend_caffe.literals import broken, integer, number, shown, unquoted
 from cvi_frontend_caffe.schema import is_repeated
 from cvi_frontend_caffe.tokens import Token, Tokens
 
@@ -70,7 +67,7 @@ class _Reader:
     def fields(self, into: Any, *, end: str, path: str, depth: int) -> None:
         """Fields of a message up to the closing sign `end` ("": the end of the text)."""
         if depth > _DEPTH:
-            _broken(self._tokens.next, f"messages are nested more than {_DEPTH} deep")
+            broken(self._tokens.next, f"messages are nested more than {_DEPTH} deep")
         while True:
             if self._tokens.skip(",", ";"):
                 continue
@@ -81,7 +78,7 @@ class _Reader:
                 return
             if token.kind != "word":
                 wanted = f"a field or {end!r}" if end else "a field"
-                _broken(token, f"{_shown(token)} stands where {wanted} should")
+                broken(token, f"{shown(token)} stands where {wanted} should")
             self._field(into, token, path, depth)
 
     def _field(self, into: Any, name: Token, path: str, depth: int) -> None:
@@ -95,7 +92,7 @@ class _Reader:
             if is_repeated(known):
                 self._list(into, known, name, full, depth)
             else:
-                _broken(name, f"{full} takes one value, not a list")
+                broken(name, f"{full} takes one value, not a list")
         else:
             self._value(into, known, name, full, depth)
 
@@ -103,15 +100,15 @@ class _Reader:
         while not self._tokens.skip("]"):
             self._value(into, known, name, full, depth)
             if not self._tokens.skip(",") and self._tokens.next.text != "]":
-                _broken(self._tokens.next, f"the list {full} is not closed")
+                broken(self._tokens.next, f"the list {full} is not closed")
 
     def _value(self, into: Any, known: Any, name: Token, full: str, depth: int) -> None:
         if not is_repeated(known) and into.HasField(known.name):
-            _broken(name, f"{full} is given twice")
+            broken(name, f"{full} is given twice")
         if known.message_type is not None:
             opening = self._tokens.skip(*_PAIRS)
             if not opening:
-                _broken(name, f"{full} needs {{ … }} but has {_shown(self._tokens.next)}")
+                broken(name, f"{full} needs {{ … }} but has {shown(self._tokens.next)}")
             if not depth:
                 self._begin_entry(known, name)
             self.fields(_inner(into, known), end=_PAIRS[opening], path=full, depth=depth + 1)
@@ -135,7 +132,7 @@ class _Reader:
         """The next value as the field's type; None for an enumerator that we do not know."""
         token = self._tokens.take()
         if token.kind in ("sign", "end"):
-            _broken(token, f"{full} has no value")
+            broken(token, f"{full} has no value")
         if known.enum_type is not None:
             return self._enumerator(known, token, full)
         kind = _kind(known)
@@ -144,12 +141,12 @@ class _Reader:
         if kind == "bool":
             if token.text in _TRUE or token.text in _FALSE:
                 return token.text in _TRUE
-            _broken(token, f"{full} is true or false, not {_shown(token)}")
+            broken(token, f"{full} is true or false, not {shown(token)}")
         if kind == "float":
-            return _float(token, full)
+            return number(token, full)
         if kind in _RANGES:
-            return _integer(token, full, *_RANGES[kind])
-        _broken(token, f"{full}: weights in text form are not supported")
+            return integer(token, full, *_RANGES[kind])
+        broken(token, f"{full}: weights in text form are not supported")
 
     def _enumerator(self, known: Any, token: Token, full: str) -> int | None:
         values = known.enum_type.values_by_name
@@ -166,16 +163,16 @@ class _Reader:
 
     def _string(self, token: Token, full: str) -> str:
         if token.kind != "string":
-            _broken(token, f"{full} is a text in quotes, not {_shown(token)}")
-        parts = [_unquoted(token)]
+            broken(token, f"{full} is a text in quotes, not {shown(token)}")
+        parts = [unquoted(token)]
         while self._tokens.next.kind == "string":
-            parts.append(_unquoted(self._tokens.take()))
+            parts.append(unquoted(self._tokens.take()))
         return "".join(parts)
 
     def _skip_value(self, name: Token, colon: bool, depth: int) -> None:
         """The value of an unknown field: a scalar, a message or a list of either."""
         if depth > _DEPTH:
-            _broken(name, f"messages are nested more than {_DEPTH} deep")
+            broken(name, f"messages are nested more than {_DEPTH} deep")
         if self._tokens.skip("["):
             while not self._tokens.skip("]"):
                 self._skip_value(name, colon, depth + 1)
@@ -187,7 +184,7 @@ class _Reader:
             return
         token = self._tokens.take()
         if token.kind in ("sign", "end") or not colon:
-            _broken(token, f"{name.text} has no value")
+            broken(token, f"{name.text} has no value")
         while token.kind == "string" and self._tokens.next.kind == "string":
             self._tokens.take()
 
@@ -197,7 +194,7 @@ class _Reader:
                 continue
             token = self._tokens.take()
             if token.kind != "word":
-                _broken(token, f"{_shown(token)} stands where a field or {end!r} should")
+                broken(token, f"{shown(token)} stands where a field or {end!r} should")
             self._skip_value(token, bool(self._tokens.skip(":")), depth + 1)
 
 
@@ -214,51 +211,4 @@ def _kind(known: Any) -> str:
     """The name of a scalar type as `caffe.proto` has it."""
     return {2: "float", 3: "int64", 5: "int32", 8: "bool", 9: "string", 13: "uint32"}.get(
         known.type, "bytes"
-    )
-
-
-def _float(token: Token, full: str) -> float:
-    """As a 32-bit float holds it; larger numbers become infinite, as in protobuf."""
-    text = token.text.replace(" ", "")
-    if token.kind == "number" and text[:-1][-1:] in (*"0123456789.",):
-        text = text.rstrip("fF")
-    try:
-        value = float(text) if "x" not in text.lower() else float(int(text, 16))
-        return float(struct.unpack("<f", struct.pack("<f", value))[0])
-    except OverflowError:
-        return math.copysign(math.inf, -1.0 if text.startswith("-") else 1.0)
-    except ValueError:
-        _broken(token, f"{full} is a number, not {_shown(token)}")
-
-
-def _integer(token: Token, full: str, least: int, most: int) -> int:
-    text = token.text.replace(" ", "")
-    try:
-        value = int(text, 8 if text.lstrip("+-")[:1] == "0" and text.isdigit() else 0)
-    except ValueError:
-        try:
-            value = int(text)
-        except ValueError:
-            _broken(token, f"{full} is a whole number, not {_shown(token)}")
-    if not least <= value <= most:
-        _broken(token, f"{full} lies between {least} and {most}, not at {_shown(token)}")
-    return value
-
-
-def _unquoted(token: Token) -> str:
-    try:
-        text = ast.literal_eval(token.text)
-    except (ValueError, SyntaxError):
-        _broken(token, f"{_shown(token)} is no text in quotes")
-    return str(text).encode("utf-8", "replace").decode("utf-8")
-
-
-def _shown(token: Token) -> str:
-    text = token.text if len(token.text) <= 40 else token.text[:37] + "..."
-    return text if token.kind == "end" else repr(text)
-
-
-def _broken(token: Token, why: str) -> NoReturn:
-    raise ModelError(
-        why, where=f"line {token.line}", fix="mend the line, or download the file again"
     )

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from cvi import ops
 from cvi.ir import Op
-from cvi_frontend_onnx.exporter import Exporter, Writer, clamp
-
-EXPORTERS: dict[type[Op], Exporter] = {}
+from cvi_frontend_onnx.exporter import Writer, clamp, exports
 
 _FLOAT, _INT64 = 1, 7
 """Element types in ONNX."""
-
-
-def exports(*kinds: type[Op]) -> Callable[[Exporter], Exporter]:
-    """Register the function that writes ops of these classes."""
-
-    def register(exporter: Exporter) -> Exporter:
-        for kind in kinds:
-            EXPORTERS[kind] = exporter
-        return exporter
-
-    return register
 
 
 # -- one node without attributes ---------------------------------------------
@@ -97,6 +83,35 @@ def hard_sigmoid(writer: Writer, op: ops.HardSigmoid) -> None:
 def gelu(writer: Writer, op: ops.Gelu) -> None:
     form = "tanh" if op.approximate else "none"
     writer.node("Gelu", op.inputs, op.name, approximate=form)
+
+
+@exports(ops.Elementary)
+def elementary(writer: Writer, op: ops.Elementary) -> None:
+    writer.node(op.which.capitalize(), op.inputs, op.name)
+
+
+@exports(ops.Compare)
+def compare(writer: Writer, op: ops.Compare) -> None:
+    kind = {
+        "equal": "Equal",
+        "less": "Less",
+        "less_equal": "LessOrEqual",
+        "greater": "Greater",
+        "greater_equal": "GreaterOrEqual",
+    }[op.which]
+    operands = [*op.inputs, writer.scalar(op, "value", op.value)]
+    found = writer.node(kind, operands, f"~{op.name}~found")
+    writer.node("Cast", [found], op.name, to=1)
+
+
+@exports(ops.Shrink)
+def shrink(writer: Writer, op: ops.Shrink) -> None:
+    writer.node("Shrink", op.inputs, op.name, lambd=op.threshold, bias=op.bias)
+
+
+@exports(ops.ThresholdedRelu)
+def thresholded_relu(writer: Writer, op: ops.ThresholdedRelu) -> None:
+    writer.node("ThresholdedRelu", op.inputs, op.name, alpha=op.threshold)
 
 
 @exports(ops.Pow)
@@ -194,6 +209,16 @@ def scale(writer: Writer, op: ops.Scale) -> None:
         return
     product = writer.node("Mul", [x, factors], f"~{op.name}~product")
     writer.last("Add", [product, writer.vector(op, 2)], op)
+
+
+@exports(ops.LayerNorm)
+def layer_norm(writer: Writer, op: ops.LayerNorm) -> None:
+    x, gamma, beta = (*op.inputs, "", "")[:3]
+    if not gamma:
+        shape = writer.graph.type_of(x).shape[op.axis :]
+        gamma = writer.constant(op, "gamma", np.ones(shape, np.float32))
+    operands = [x, gamma, *filter(None, [beta])]
+    writer.node("LayerNormalization", operands, op.name, axis=op.axis, epsilon=op.eps)
 
 
 @exports(ops.Softmax)

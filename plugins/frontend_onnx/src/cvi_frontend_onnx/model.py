@@ -42,7 +42,21 @@ def read_model(path: Path) -> ModelProto:
         ) from error
     if not model.HasField("graph") or not (model.graph.node or model.graph.output):
         raise ModelError("holds no ONNX graph", where=str(path), fix="download or export it again")
-    return model
+    return _inlined(model, path) if model.functions else model
+
+
+def _inlined(model: ModelProto, path: Path) -> ModelProto:
+    """The model with the nodes of its own functions in place of their calls."""
+    from onnx import inliner
+
+    try:
+        return inliner.inline_local_functions(model)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise ModelError(
+            "its local functions cannot be put in place",
+            where=str(path),
+            fix="check the model with onnx.checker, or export it again",
+        ) from error
 
 
 def opsets(model: ModelProto) -> dict[str, int]:
@@ -79,7 +93,10 @@ def check_names(graph: GraphProto) -> None:
 def _names(graph: GraphProto) -> Iterator[object]:
     for node in graph.node:
         yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
-        yield from (attribute.name for attribute in node.attribute)
+        for attribute in node.attribute:
+            yield attribute.name
+            if attribute.HasField("g"):
+                yield from _names(attribute.g)
     for value in (*graph.input, *graph.output):
         yield value.name
         shape = value.type.tensor_type.shape

@@ -10,6 +10,9 @@ from cvi_frontend_caffe.params import Params
 from cvi_frontend_caffe.registry import converts
 from cvi_frontend_caffe.values import Value
 
+_LOWEST = -3.4028234663852886e38
+"""The least fp32: every confidence is above it."""
+
 _SAME_RATIO = 1e-6
 _MAX_SIZES = 1 << 10
 
@@ -102,7 +105,9 @@ def detection_output(layer: Layer) -> Value:
         nms_threshold=threshold.number("nms_threshold"),
         top_k=nms.integer("top_k") if nms.has("top_k") else -1,
         keep_top_k=params.integer("keep_top_k"),
-        confidence_threshold=params.number("confidence_threshold"),
+        confidence_threshold=params.number("confidence_threshold")
+        if params.has("confidence_threshold")
+        else _LOWEST,
     )
     nms.ignore("nms_threshold")
     return layer.emit(op, loc, conf, priors)
