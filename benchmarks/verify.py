@@ -17,11 +17,11 @@ import numpy as np
 from benchmarks.zoo import ModelFiles, ZooModel
 
 import cvi
-from cvi import plugins
 from cvi.compare import compare_tensors
 from cvi.flow.api import Conversion
 from cvi.flow.batches import batched_as
-from cvi.hookspecs import DrawsWeights, Frontend
+from cvi.flow.job import Request
+from cvi.flow.loading import frontend_of
 from cvi.ir import Array, Graph
 from cvi.ops import Movement, Softmax
 from cvi.preprocess.dataset import find_images, samples
@@ -192,15 +192,6 @@ def verify(
     )
 
 
-def frontend_of(files: ModelFiles) -> Frontend:
-    """The reader of the files, which draws the weights if they have none."""
-    frontend = plugins.frontend_for(files.model)
-    if files.random_weights is None:
-        return frontend
-    assert isinstance(frontend, DrawsWeights)
-    return frontend.with_random_weights(files.random_weights)
-
-
 def has_cpu(chip: str) -> bool:
     """Whether the chip's runtime has CPU functions."""
     return chip_spec(chip).has_cpu_functions
@@ -312,7 +303,8 @@ def worst_cosine(conversion: Conversion, ours: Values, files: ModelFiles, inputs
     fed = {op.source or op.name: inputs[op.name] for op in graph.inputs}
     batch = len(next(iter(fed.values())))
     wanted = {name: graph[name].source for name in graph.outputs}
-    theirs = frontend_of(files).reference(
+    request = Request(model=files.model, weights=files.weights, random_weights=files.random_weights)
+    theirs = frontend_of(request).reference(
         files.model, fed, weights=files.weights, tensors=list(wanted.values())
     )
     cosines = []

@@ -19,6 +19,7 @@ from cvi.errors import CviError
 from cvi.flow import stages
 from cvi.flow.examine import macs
 from cvi.flow.job import Job, Request
+from cvi.flow.loading import frontend_of
 from cvi.flow.real import quantised_inputs
 from cvi.hookspecs import CompileOptions
 from cvi.ir import Graph, Input
@@ -240,7 +241,7 @@ def _for_chip(job: Job, chip: str, folder: Path, *, keep_tensors: bool) -> Job:
 
 
 def _frontend(job: Job) -> str:
-    return plugins.frontend_for(job.request.model).name
+    return frontend_of(job.request).name
 
 
 def _sizes(graph: Graph) -> str:

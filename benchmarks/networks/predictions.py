@@ -14,6 +14,7 @@ from cvi import plugins
 from cvi.execute import run_float
 from cvi.flow import stages
 from cvi.flow.job import Job, Request
+from cvi.flow.loading import frontend_of
 from cvi.ir import Array
 from cvi.preprocess.dataset import samples
 
@@ -83,7 +84,7 @@ def _both(job: Job, files: Sequence[Path]) -> tuple[Array, Array]:
     ours = run_float(graph, fed, [name], plugins.executors())[name]
     given = {op.source or op.name: fed[op.name] for op in graph.inputs}
     source = graph[name].source
-    theirs = plugins.frontend_for(request.model).reference(
+    theirs = frontend_of(request).reference(
         request.model, given, weights=request.weights, tensors=[source]
     )[source]
     return ours, theirs
