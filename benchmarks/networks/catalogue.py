@@ -205,7 +205,7 @@ GUIDE: tuple[Network, ...] = (
     _drawn("ssd300"),
     _drawn("mobilenet_ssd"),
     _drawn("yolo_v1_448"),
-    _drawn("yolo_v2_1080", "yolo_v2", _size(1080, 1920), simulated=_size(68, 120)),
+    _drawn("yolo_v2_1080", "yolo_v2", _size(1080, 1920), simulated=_size(88, 120)),
     _drawn("yolo_v2_416", "yolo_v2", _size(416, 416), simulated=_size(96, 96)),
     _drawn("yolo_v3_608", simulated=_size(128, 128)),
     _drawn("yolo_v3_416", simulated=_size(96, 96)),
