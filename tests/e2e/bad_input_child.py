@@ -66,6 +66,11 @@ KINDS = {
             " --tolerance=-1,-1,-9 --quant-tolerance=-1,-1,-9 -o out/result.cvimodel",
         ),
     ),
+    "tflite": Kind(
+        "*.tflite",
+        (*mutants.ANY_FORMAT, *[mutants.flipped] * 4, *[mutants.words_changed] * 4),
+        ("inspect {mutant}", "convert {mutant} --chip cv183x --no-verify -o out/result.cvimodel"),
+    ),
     "prototxt": Kind(
         "*.prototxt",
         (*mutants.ANY_FORMAT, mutants.text_changed, *[mutants.digit_changed] * 4),

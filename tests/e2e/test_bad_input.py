@@ -23,6 +23,7 @@ from onnx import helper, numpy_helper
 
 import cvi
 from cvi.cli import main
+from tflite_models import Net, Scales
 
 MUTANTS = 500
 SILENCE = 180.0
@@ -60,6 +61,27 @@ def small_net() -> onnx.ModelProto:
         [*weights, numpy_helper.from_array(np.array([1, -1]), "shape")],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def small_integer_net() -> Net:
+    """A TFLite network of int8 tensors that brings its own thresholds."""
+    rng = np.random.default_rng(0)
+    net, grid = Net(), Scales([0.05], [3])
+    x = net.input(1, 16, 16, 3, type="INT8", scales=Scales([1 / 128], [0]))
+    for channels, depth in ((4, 3), (6, 4)):
+        weights = rng.integers(-127, 128, (channels, 3, 3, depth)).astype(np.int8)
+        w = net.const(weights, scales=Scales([0.02] * channels, [0] * channels))
+        b = net.const(np.arange(channels, dtype=np.int32), scales=Scales([0.001]))
+        x = net.op(
+            "CONV_2D", x, w, b, options="Conv2DOptions", StrideH=2, StrideW=2,
+            FusedActivationFunction=1, type="INT8", scales=grid,
+        )  # fmt: skip
+    mean = net.op(
+        "MEAN", x, net.const([1, 2]), options="ReducerOptions", KeepDims=False, type="INT8",
+        scales=grid,
+    )  # fmt: skip
+    net.outputs = [net.op("RESHAPE", mean, net.const([1, 6]), type="INT8", scales=grid)]
+    return net
 
 
 CAFFE = """input: "image" input_dim: 1 input_dim: 1 input_dim: 16 input_dim: 16
@@ -109,6 +131,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sound files of every kind, made by the commands themselves."""
     here = tmp_path_factory.mktemp("sound")
     onnx.save(small_net(), str(here / "net.onnx"))
+    small_integer_net().save(here / "integers.tflite")
     (here / "net.prototxt").write_text(CAFFE)
     (here / "net.caffemodel").write_bytes(caffe_weights())
     (here / "digits.onnx").write_bytes((DIGITS / "digits.onnx").read_bytes())

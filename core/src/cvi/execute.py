@@ -40,7 +40,7 @@ def evaluate(
     uses = _use_counts(needed, wanted)
     values: dict[str, Array] = {}
     for op in needed:
-        values[op.name] = _result(op, graph, values, inputs)
+        values[op.name] = result_of(op, graph, values, inputs)
         for name in op.inputs:
             uses[name] = uses.get(name, 0) - 1
             if name in values and uses[name] == 0:
@@ -48,9 +48,10 @@ def evaluate(
     return {name: values[name] if name in values else graph.constants[name] for name in wanted}
 
 
-def _result(
+def result_of(
     op: Op, graph: Graph, values: Mapping[str, Array], inputs: Mapping[str, Array]
 ) -> Array:
+    """One layer's result from the values of those before it, by its reference meaning."""
     if isinstance(op, Input):
         return inputs[op.name]
     operands = [

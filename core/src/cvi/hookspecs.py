@@ -57,6 +57,14 @@ class Frontend(Protocol):
 
 
 @runtime_checkable
+class BringsThresholds(Protocol):
+    """A frontend of which some models come with thresholds of their own."""
+
+    def brings_thresholds(self, path: Path) -> bool:
+        """Whether `load` of this file gives a graph with `thresholds`; quick."""
+
+
+@runtime_checkable
 class DrawsWeights(Protocol):
     """A frontend whose files may come without weights, and which can invent some."""
 

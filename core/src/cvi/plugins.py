@@ -41,6 +41,8 @@ _SUFFIX_FRONTENDS = {
     ".prototxt": "caffe",
     ".caffemodel": "caffe",
     ".tflite": "tflite",
+    ".keras": "tflite",
+    ".h5": "tflite",
     ".pb": "tflite",
 }
 

@@ -26,9 +26,12 @@ def deploy(
     output: Annotated[
         str, typer.Option("-o", "--output", "--cvimodel", help="The cvimodel to write.")
     ],
-    calibration_table: Annotated[str, typer.Option(help="Thresholds of `cvi calibrate`.")],
     target: ChipOptions,
     checks: VerifyOptions,
+    calibration_table: Annotated[
+        str | None,
+        typer.Option(help="Thresholds of `cvi calibrate`; default: those in the IR file."),
+    ] = None,
     least: Annotated[
         str,
         typer.Option(

@@ -75,6 +75,7 @@ def convert(
     method: str = "kld",
     bins: int = 2048,
     calibration_table: PathLike | None = None,
+    own_thresholds: str = "",
     inputs_type: str = "int8",
     outputs_type: str | None = None,
     keep_tensors: bool = False,
@@ -93,7 +94,9 @@ def convert(
     outputs: tensors or layers (wildcards allowed) to end the network at, or "auto" for the
     last ones before what cannot be done; the rest is kept beside the output as X_tail.onnx.
     images: one test input, one file per network input. dataset or image_list: images of
-    the calibration, unless a calibration_table is given. tolerance: least similarity of
+    the calibration, unless a calibration_table is given. own_thresholds: "keep" or
+    "recalibrate", what becomes of those that a full-integer model brings; by default they
+    are kept unless there are images. tolerance: least similarity of
     framework and float graph; quant_tolerance: of float and quantised graph; correctness:
     of quantised graph and program, None for equality. excepts: layers not compared.
     inputs_type, outputs_type: what the program is fed with and gives, "int8" or "fp32"; None
@@ -115,6 +118,7 @@ def convert(
         method=method,
         bins=bins,
         calibration_table=_path(calibration_table),
+        own_thresholds=own_thresholds,
         chip=chip,
         quant=quant,
         inputs_type=inputs_type,
@@ -195,7 +199,10 @@ def calibrate_model(
     bins: int = 2048,
     progress: Progress | None = None,
 ) -> CalibrationTable:
-    """The thresholds of an fp32 IR file, written as a calibration table."""
+    """The thresholds of an fp32 IR file, written as a calibration table.
+
+    Without images they are those that the file itself holds.
+    """
     request = Request(
         model=Path(graph),
         output=Path(output),
@@ -217,7 +224,7 @@ def deploy(
     output: PathLike,
     *,
     chip: str,
-    calibration_table: PathLike,
+    calibration_table: PathLike | None = None,
     quant: str = "int8",
     images: Sequence[PathLike] = (),
     inputs_type: str = "int8",
@@ -230,12 +237,15 @@ def deploy(
     work_dir: PathLike | None = None,
     progress: Progress | None = None,
 ) -> Conversion:
-    """From an fp32 IR file and its calibration table to a verified cvimodel."""
+    """From an fp32 IR file and its calibration table to a verified cvimodel.
+
+    Without a table the thresholds are those that the file itself holds.
+    """
     request = Request(
         model=Path(graph),
         output=Path(output),
         images=_paths(images),
-        calibration_table=Path(calibration_table),
+        calibration_table=_path(calibration_table),
         chip=chip,
         quant=quant,
         inputs_type=inputs_type,

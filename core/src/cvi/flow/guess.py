@@ -24,6 +24,9 @@ _IMAGENET_SIZES = (128, 160, 192, 224, 227, 240, 256, 260, 299, 300, 380)
 _CLASSES, _CLASSES_AND_BACKGROUND = 1000, 1001
 _COCO = 80
 
+_RANGES = {"tf-minus1-1": (-1.0, 1.0), "zero-one": (0.0, 1.0), "zero-255": (0.0, 255.0)}
+"""What presets make of pixels 0 and 255."""
+
 
 @dataclass(frozen=True)
 class Guess:
@@ -41,11 +44,31 @@ def guess(graph: Graph, op: Input) -> Guess | None:
     """The likely preprocessing of an image input, None when nothing tells."""
     layers = _first_layers(graph, op)
     return (
-        _from_arithmetic(graph, layers)
+        _from_range(graph, op)
+        or _from_arithmetic(graph, layers)
         or _from_dtype(op)
         or _from_names(op)
         or _from_shapes(graph, op)
     )
+
+
+def _from_range(graph: Graph, op: Input) -> Guess | None:
+    """A quantised input tells which numbers its integers stand for: those that pixels of 0
+    to 255 should become."""
+    own = graph.thresholds.get(op.name)
+    if own is None or own.max == own.min:
+        return None
+    step, gray = (own.max - own.min) / 255, op.type.shape[1] == 1
+    near = [
+        name
+        for name, (low, high) in _RANGES.items()
+        if abs(low - own.min) <= step and abs(high - own.max) <= step
+    ]
+    exact = f"--mean {0.0 - own.min / step:.6g} --std {1 / step:.6g}"
+    exact += " --gray" if gray else " --channel-order rgb"
+    options = f"--preset {near[0]}, exactly {exact}" if near and not gray else exact
+    why = f"the model's integers stand for {own.min:.6g} to {own.max:.6g}"
+    return Guess(options, "probable", why)
 
 
 def _first_layers(graph: Graph, op: Op) -> list[Op]:

@@ -30,6 +30,8 @@ class Request:
     images: the test input of every comparison; the first of the data set when empty.
     data: the samples of the calibration, each the files of one inference.
     correctness: None asks for equality of machine and quantised graph.
+    own_thresholds: what becomes of thresholds that the model brings: "keep", "recalibrate",
+    or "" for keeping them unless there are samples.
     """
 
     model: Path
@@ -51,6 +53,7 @@ class Request:
     inputs_type: str = "int8"
     outputs_type: str | None = None
     compile_options: CompileOptions = field(default_factory=CompileOptions)
+    own_thresholds: str = ""
     tolerance: Tolerance = FLOAT_TOLERANCE
     quant_tolerance: Tolerance = QUANTISED_TOLERANCE
     correctness: Tolerance | None = None

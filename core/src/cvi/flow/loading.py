@@ -74,7 +74,7 @@ def note_layouts(job: Job, graph: Graph) -> None:
         if op.file_layout:
             dims = "x".join(map(str, op.type.shape))
             job.progress.note(
-                f"input {op.name}: the model takes {op.file_layout} and transposes it; here, and "
+                f"input {op.name}: the model takes {op.file_layout}; here, and "
                 f"in the program, it is NCHW ({dims})"
             )
 

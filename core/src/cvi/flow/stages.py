@@ -19,7 +19,7 @@ from cvi.errors import CviError, UnsupportedError, VerificationError
 from cvi.flow import images
 from cvi.flow.artefacts import keep_comparison, keep_graph, keep_table
 from cvi.flow.batches import batched_as
-from cvi.flow.checks import outputs_type
+from cvi.flow.checks import keeps_own_thresholds, outputs_type
 from cvi.flow.equality import difference, same
 from cvi.flow.job import AUTO, Job
 from cvi.flow.lists import float_reference, incomparable
@@ -78,11 +78,15 @@ def simplify(job: Job) -> None:
 
 
 def verify_float(job: Job) -> None:
-    """Every layer that the framework can show, against the framework's own inference.
+    """Every layer that the framework can show, against the framework's own inference;
+    layer by layer from the framework's own operands, and to one step of their grid, where
+    it computes with integers.
 
     An op that the framework does not know is not compared; the framework goes on behind it
     with the value that the op has in the float graph.
     """
+    from cvi.flow.stepwise import stepwise_values, up_to_rounding
+
     request, frontend = job.request, frontend_of(job.request)
     sources = {op.name: op.source for op in job.graph if op.source and op.name in job.values}
     given = {op.source or op.name: job.inputs[op.name] for op in job.graph.inputs}
@@ -100,7 +104,11 @@ def verify_float(job: Job) -> None:
     unknown = {n: told.get(s, _NO_REFERENCE) for n, s in sources.items() if n not in reference}
     boxes = incomparable(job.graph, reference)
     reference = {name: array for name, array in reference.items() if name not in boxes}
-    target = {name: job.values[name] for name in reference}
+    values: Mapping[str, Array] = job.values
+    if job.graph.thresholds:
+        computed = stepwise_values(job.graph, job.inputs, reference)
+        values = up_to_rounding(job.graph, computed, reference)
+    target = {name: values[name] for name in reference}
     _compare(job, "verify-float", target, reference, unknown | boxes)
 
 
@@ -121,15 +129,21 @@ def calibrate(job: Job) -> None:
     from cvi.execute import float_session
     from cvi.preprocess.dataset import samples
 
-    request = job.request
+    request, names = job.request, float_layers(job.graph)
     if request.calibration_table:
         job.table = CalibrationTable.read(request.calibration_table)
+        return
+    if keeps_own_thresholds(request, job.graph):
+        own = {n: job.graph.thresholds[n] for n in names if n in job.graph.thresholds}
+        job.table = CalibrationTable(own, path="the model's own thresholds")
+        job.progress.note(f"{len(own)} thresholds are the model's own")
+        keep_table(job, job.table)
         return
     total = math.ceil(len(request.data) / _batch(job.graph))
     job.table = calibrate(
         job.graph,
         samples(job.graph, request.data),
-        executor=float_session(job.graph, float_layers(job.graph), plugins.executors()),
+        executor=float_session(job.graph, names, plugins.executors()),
         bins=request.bins,
         method=request.method,
         progress=lambda done: job.progress.step(done, total),

@@ -21,6 +21,7 @@ from cvi.passes.expand_lrn import ExpandLrn
 from cvi.passes.expand_normalize import ExpandNormalize
 from cvi.passes.fold_bias import FoldBias
 from cvi.passes.fold_constants import FoldConstants
+from cvi.passes.fold_permutes import FoldPermutes
 from cvi.passes.fold_scales import FoldScales
 from cvi.passes.fuse_activations import FuseActivations
 from cvi.passes.fuse_layer_norm import FuseLayerNorm
@@ -62,6 +63,7 @@ SIMPLIFY: tuple[Pass, ...] = (
     FoldScales(),
     FusePixelShuffle(),
     MergeReshapes(),
+    FoldPermutes(),
     MergeSlices(),
     ResizeToUpsample(),
     ReduceToPool(),
