@@ -246,8 +246,20 @@ GUIDE: tuple[Network, ...] = (
         shapes=_size(85, 85, 1),
     ),
     _drawn("unet", pixels=_GRAY, simulated=_size(140, 140, 1)),
-    _own("ecanet50", bottlenecks.ecanet50, ".onnx", Published(25.56, 4140)),
-    _own("res2net50", bottlenecks.res2net50, ".onnx", Published(25.3, 4200)),
+    _own(
+        "ecanet50",
+        bottlenecks.ecanet50,
+        ".onnx",
+        Published(25.56, 4140),
+        simulated={"input": (1, 3, 96, 96)},
+    ),
+    _own(
+        "res2net50",
+        bottlenecks.res2net50,
+        ".onnx",
+        Published(25.3, 4200),
+        simulated={"input": (1, 3, 96, 96)},
+    ),
     _drawn("erfnet", simulated=_size(128, 256)),
 )
 
