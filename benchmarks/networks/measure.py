@@ -15,7 +15,7 @@ from benchmarks.verify import Tally, on_vendor
 
 from cvi import plugins
 from cvi.compare import Comparison
-from cvi.errors import CviError
+from cvi.errors import CviError, UnsupportedError
 from cvi.flow import stages
 from cvi.flow.examine import macs
 from cvi.flow.job import Job, Request
@@ -80,7 +80,7 @@ def measure_floats(network: Network, folder: Path) -> Floats:
         loaded = job.graph
         stages.run(job, ("simplify", "evaluate", "verify-float"))
     except CviError as error:
-        return Floats(error=str(error))
+        return Floats(error=_reason(error))
     compared = _layers(job.comparisons["verify-float"], job.graph)
     layers = [op for op in job.graph.ops if not isinstance(op, Input)]
     worst = min(compared.rows, key=lambda row: _order(row.similarity.cosine))
@@ -96,6 +96,12 @@ def measure_floats(network: Network, folder: Path) -> Floats:
         macs=sum(macs(loaded, op) for op in loaded.ops),
         parameters=parameters(loaded),
     )
+
+
+def _reason(error: CviError) -> str:
+    """Why, without the places of files on this machine."""
+    problems = error.problems if isinstance(error, UnsupportedError) else ()
+    return "; ".join(problems) or error.why
 
 
 def _layers(compared: Comparison, graph: Graph) -> Comparison:
@@ -128,9 +134,18 @@ def _skipped(graph: Graph, compared: Comparison) -> dict[str, int]:
 
 
 def parameters(graph: Graph) -> int:
-    """Elements of all constants but means and variances of normalisations."""
-    statistics = {name for op in graph.ops if isinstance(op, BatchNorm) for name in op.inputs[3:]}
-    return sum(array.size for name, array in graph.constants.items() if name not in statistics)
+    """Elements of all constants but the means and variances of normalisations, and factors
+    and shifts of those that have none (Caffe's)."""
+    norms = [op for op in graph.ops if isinstance(op, BatchNorm)]
+    left_out = {name for op in norms for name in op.inputs[3:]}
+    left_out |= {name for op in norms for name in _idle(graph, op)}
+    return sum(array.size for name, array in graph.constants.items() if name not in left_out)
+
+
+def _idle(graph: Graph, op: BatchNorm) -> tuple[str, ...]:
+    """Factors and shifts that do nothing."""
+    factor, shift = (graph.constants[name] for name in op.inputs[1:3])
+    return op.inputs[1:3] if (factor == 1).all() and not shift.any() else ()
 
 
 def measure_programs(

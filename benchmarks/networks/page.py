@@ -20,13 +20,14 @@ Every network of the guide's two lists, and every trained model of the test data
 our frontends and passes; then every layer of the float graph is compared with the framework's
 own inference on an image: OpenCV for Caffe, onnxruntime for ONNX, TensorFlow Lite for TFLite
 and Keras. Most networks of the guide are here without the weights that were trained: they are
-drawn from a seed, and so that activations neither grow nor vanish.
+drawn from a seed, and so that activations neither grow nor vanish. Sources that end in `.py`
+are definitions of our own in `benchmarks/networks`.
 
 - **layers**: of the simplified graph; **compared**: those that the framework can show. Why
   others cannot be compared stands below each table.
-- **worst cosine**: of all compared layers; at least {LEAST} is required.
-  Full-integer models are compared layer by layer on the framework's own operands: what lies
-  within one step of its integers counts as equal.
+- **worst cosine**: of all compared layers, rounded down; at least {LEAST} is required. Layers
+  of full-integer models are computed from the framework's own operands, and what lies within
+  one step of its integers counts as equal.
 - **MACs**, **parameters**: in millions, for one image; in brackets the published figures where
   the definition is our own.
 

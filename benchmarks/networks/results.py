@@ -62,9 +62,8 @@ def measure(name: str, folder: Path, programs: bool) -> list[str]:
     floats = kept.floats(entry)
     if floats is None:
         floats = measure_floats(entry, folder)
-        if not floats.error:
-            kept.write(f"{name}.floats", floats)
-    wrong = [floats.error] if floats.error else []
+        kept.write(f"{name}.floats", floats)
+    wrong = [floats.error] if floats.error and entry.compiled else []
     wrong += [f"{layer}: cosine {cosine}" for layer, cosine in floats.below.items()
               if layer not in entry.expected]  # fmt: skip
     if programs and entry.compiled and not floats.error:
