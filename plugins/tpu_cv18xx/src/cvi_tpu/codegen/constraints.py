@@ -105,6 +105,7 @@ def small_insertions(op: Op, graph: Graph, spec: ChipSpec) -> bool:
 
 @limits(Int8Conv2d)
 def small_dilations(op: Op, graph: Graph, spec: ChipSpec) -> bool:
-    """The dilation of a convolution is at most 16."""
+    """The dilation of a convolution is at most what the chip's instructions hold: 16 on
+    cv183x, 15 on cv182x, cv181x and cv180x."""
     assert isinstance(op, Int8Conv2d)
     return max(op.dilation) <= spec.max_dilation
