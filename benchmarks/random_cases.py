@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from benchmarks.zoo import REPOSITORY
 from hypothesis.strategies import SearchStrategy
+from tests.differential.bf16_cases import BF16_KERNELS
 from tests.differential.drawn import drawn
 from tests.differential.kernel_cases import KERNELS, case_graph
 from tests.differential.movement_cases import MOVEMENT, side_by_side
@@ -63,13 +64,18 @@ class Outcome:
     races: int
 
 
-def kinds() -> dict[str, tuple[SearchStrategy[Any], Callable[[Cases], Built]]]:
+Build = Callable[[Cases, int], Built]
+"""Makes a graph of cases for a chip with so many lanes."""
+
+
+def kinds() -> dict[str, tuple[SearchStrategy[Any], Build]]:
     """Every kind of case, with how a graph is made of some."""
-    found: dict[str, tuple[SearchStrategy[Any], Callable[[Cases], Built]]] = {}
-    for name, strategy in KERNELS.items():
-        found[name] = (strategy, case_graph)
+    found: dict[str, tuple[SearchStrategy[Any], Build]] = {}
+    kernels = {**KERNELS, **{f"{name} (BF16)": kind for name, kind in BF16_KERNELS.items()}}
+    for name, strategy in kernels.items():
+        found[name] = (strategy, lambda cases, lanes: case_graph(cases, lanes=lanes))
     for name, moves in MOVEMENT.items():
-        found[f"{name} (movement)"] = (moves, lambda cases: side_by_side(cases, len(cases)))
+        found[f"{name} (movement)"] = (moves, lambda cases, lanes: side_by_side(cases, len(cases)))
     return found
 
 
@@ -79,7 +85,7 @@ def run(kind: str, chip: str, count: int) -> Outcome:
     spec = spec_of(plugins.chip(chip))
     cases = size = differ = races = 0
     for batch, lane_bytes in product(drawn(strategy, count), LANE_BYTES):
-        graph, feeds = build(batch)
+        graph, feeds = build(batch, spec.lanes)
         compared, wrong, found = compare(graph, feeds, spec, lane_bytes)
         cases += len(batch)
         size, differ, races = size + compared, differ + wrong, races + found

@@ -148,8 +148,8 @@ def verify(
 ) -> Verification:
     """Convert a model in `folder` and compare as the module says.
 
-    vendor: whether the vendor's libraries are there. A chip without CPU functions gets the
-    network up to its softmax. A calibration table that an earlier call left in the folder
+    vendor: whether the vendor's libraries are there. In INT8 a chip without CPU functions gets
+    the network up to its softmax. A calibration table that an earlier call left in the folder
     is used again. CviError when the conversion, which verifies too, fails.
     """
     files = model.files(folder)
@@ -159,7 +159,7 @@ def verify(
         random_weights=files.random_weights,
         input_shapes=model.input_shapes,
     )
-    outputs = () if has_cpu(chip) else before_softmax(loaded)
+    outputs = () if has_cpu(chip) or quant != "int8" else before_softmax(loaded)
     kept, plain = convert(
         model, files, folder, chip=chip, quant=quant, batch=batch, outputs=outputs
     )
@@ -247,8 +247,8 @@ def convert(
         keep_tensors=True,
         quant_tolerance=model.quant_tolerance,
     )
-    assert kept.table is not None
-    kept.table.write(table)
+    if kept.table is not None:
+        kept.table.write(table)
     plain = cvi.convert(
         files.model,
         folder / f"{model.name}.cvimodel",
@@ -260,7 +260,7 @@ def convert(
         outputs=outputs,
         input_shapes=model.input_shapes,
         image_options=model.pixels,
-        calibration_table=table,
+        calibration_table=table if kept.table else None,
         verify=False,
     )
     return kept, plain

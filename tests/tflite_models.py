@@ -38,6 +38,7 @@ class _Tensor:
     buffer: int = 0
     scales: Scales | None = None
     signature: tuple[int, ...] = ()
+    variable: bool = False
 
 
 @dataclass
@@ -187,6 +188,7 @@ class _Writer:
         tflite.TensorAddBuffer(b, t.buffer)
         if scales is not None:
             tflite.TensorAddQuantization(b, scales)
+        tflite.TensorAddIsVariable(b, t.variable)
         if signature is not None:
             tflite.TensorAddShapeSignature(b, signature)
         return int(tflite.TensorEnd(b))

@@ -20,38 +20,67 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Case:
-    """One op on random data. constants become the operands after the inputs; levels: how
-    many different values the inputs have."""
+    """One op on random data of an element type. constants become the operands after the
+    inputs. tame: of finite numbers, so small that no sum of products overflows. levels: how
+    many different values int8 inputs have."""
 
     kind: type[Op]
     shapes: tuple[Shape, ...]
     attributes: Mapping[str, Any]
-    constants: Mapping[str, Array] = field(default_factory=dict)
+    constants: Mapping[str, Array | None] = field(default_factory=dict)
     seed: int = 0
+    dtype: DType = DType.INT8
+    tame: bool = False
     levels: int = 256
 
     def __str__(self) -> str:
-        consts = {k: v.shape for k, v in self.constants.items()}
+        consts = {k: v.shape for k, v in self.constants.items() if v is not None}
         return f"{self.kind.__name__} {self.shapes} {dict(self.attributes)} {consts}"
 
 
-def case_graph(cases: list[Case], *, name: str = "cases") -> tuple[Graph, dict[str, Array]]:
-    """A graph with every case side by side, and random inputs for it."""
+def case_graph(
+    cases: list[Case], *, name: str = "cases", lanes: int = 32
+) -> tuple[Graph, dict[str, Array]]:
+    """A graph with every case side by side, and random inputs for it. lanes: of the chip, for
+    ops whose meaning depends on that."""
     graph, feeds = Graph(name), {}
     for i, case in enumerate(cases):
         rng = np.random.default_rng(case.seed)
         names = []
         for j, shape in enumerate(case.shapes):
-            entry = graph.add(Input(name=f"x{i}_{j}", type=TensorType(shape, DType.INT8, 1.0)))
-            values = np.linspace(-128, 127, case.levels).astype(np.int8)
-            feeds[entry.name] = values[rng.integers(0, case.levels, shape)]
+            scale = 1.0 if case.dtype is DType.INT8 else None
+            kind = TensorType(shape, case.dtype, scale)
+            entry = graph.add(Input(name=f"x{i}_{j}", type=kind))
+            feeds[entry.name] = random_array(rng, shape, case)
             names.append(entry.name)
         for key, array in case.constants.items():
-            names.append(graph.constant(f"c{i}_{key}", array))
-        scale: dict[str, Any] = {"out_scale": 1.0} if issubclass(case.kind, q.Int8Op) else {}
-        graph.add(case.kind(name=f"y{i}", inputs=tuple(names), **scale, **case.attributes))
+            names.append("" if array is None else graph.constant(f"c{i}_{key}", array))
+        known: dict[str, Any] = {"out_scale": 1.0} if issubclass(case.kind, q.Int8Op) else {}
+        if "lanes" in case.attributes:
+            known["lanes"] = lanes
+        graph.add(case.kind(name=f"y{i}", inputs=tuple(names), **{**case.attributes, **known}))
     graph.outputs = tuple(f"y{i}" for i in range(len(cases)))
     return graph, feeds
+
+
+def random_array(rng: np.random.Generator, shape: Shape, case: Case) -> Array:
+    """Levels of int8; floats of many magnitudes, zeros among them, but for one case in
+    eight that has all patterns there are, denormals and infinities too."""
+    if case.dtype is DType.INT8:
+        values = np.linspace(-128, 127, case.levels).astype(np.int8)
+        return values[rng.integers(0, case.levels, shape)]
+    if rng.integers(8) == 0:
+        bits = rng.integers(0, 2**32, shape, dtype=np.uint32)
+        if case.tame:
+            bits &= np.uint32(0xCFFFFFFF)  # below 2^34
+    else:
+        spread = rng.integers(0, 12)
+        real = rng.standard_normal(shape) * 2.0 ** rng.integers(-spread, spread + 1, shape)
+        real[rng.random(shape) < 0.1] = 0
+        bits = np.asarray(real, np.float32).view(np.uint32)
+    if case.dtype is DType.BF16:
+        return np.asarray(bits >> 16).astype(np.uint16)
+    return np.asarray(bits).view(np.float32)
 
 
 seeds = st.integers(0, 2**32 - 1)

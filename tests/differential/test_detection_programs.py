@@ -22,7 +22,9 @@ COUNT = 5
 
 def check(nets: Nets, name: str) -> list[float]:
     """All three floors agree; the share of results that are not empty."""
-    quantised = Int8Scheme().quantize(nets.graph, nets.table, PrecisionPlan(), chip(name))
+    quantised = Int8Scheme().quantize(
+        nets.graph, nets.table, PrecisionPlan(), chip(name), inputs_type="int8"
+    )
     compiled = compile_with_report(quantised, BY_NAME[name])
     want = evaluate(quantised, nets.feeds)
     ours, theirs = on_simulator(compiled, nets.feeds), on_vendor(compiled, nets.feeds)

@@ -23,13 +23,16 @@ def evaluate(
     *,
     outputs: Sequence[str] | None = None,
     keep: bool = False,
+    exact: bool = True,
 ) -> dict[str, Array]:
     """The asked layers' results by name.
 
     outputs: names of any layers; the network outputs when None. keep: all layers'
     results. Only what is asked for is computed, and an array is freed as soon as
-    nobody needs it. The results must not be written to: they may share memory with
-    the inputs, with constants and with each other. InputError when inputs do not fit.
+    nobody needs it. exact: False takes the sums of BF16 layers in any order, which is much
+    faster and differs by a rounding here and there. The results must not be written to:
+    they may share memory with the inputs, with constants and with each other. InputError
+    when inputs do not fit.
     """
     wanted = list(graph.outputs if outputs is None else outputs)
     if keep:
@@ -40,7 +43,7 @@ def evaluate(
     uses = _use_counts(needed, wanted)
     values: dict[str, Array] = {}
     for op in needed:
-        values[op.name] = result_of(op, graph, values, inputs)
+        values[op.name] = result_of(op, graph, values, inputs, exact)
         for name in op.inputs:
             uses[name] = uses.get(name, 0) - 1
             if name in values and uses[name] == 0:
@@ -49,7 +52,11 @@ def evaluate(
 
 
 def result_of(
-    op: Op, graph: Graph, values: Mapping[str, Array], inputs: Mapping[str, Array]
+    op: Op,
+    graph: Graph,
+    values: Mapping[str, Array],
+    inputs: Mapping[str, Array],
+    exact: bool = True,
 ) -> Array:
     """One layer's result from the values of those before it, by its reference meaning."""
     if isinstance(op, Input):
@@ -58,7 +65,7 @@ def result_of(
         None if not name else values[name] if name in values else graph.constants[name]
         for name in op.inputs
     ]
-    return op.evaluate(*operands)
+    return op.evaluate(*operands) if exact else op.estimate(*operands)
 
 
 def _use_counts(ops: Sequence[Op], wanted: Sequence[str]) -> dict[str, int]:

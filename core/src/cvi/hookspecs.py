@@ -134,7 +134,7 @@ class Scheme(Protocol):
         self,
         graph: Graph,
         table: CalibrationTable | None,
-        plan: PrecisionPlan,
+        plan: PrecisionPlan | None,
         chip: Chip,
         *,
         inputs_type: str,
@@ -142,12 +142,22 @@ class Scheme(Protocol):
     ) -> Graph:
         """The quantised graph; UnsupportedError names every layer that has no rule.
 
-        A layer that stands for a float layer has its name. inputs_type, outputs_type:
-        what the network is fed with and gives, "int8" or "fp32".
+        A layer that stands for a float layer has its name. plan: the precision of every
+        layer; None is the scheme's own. inputs_type, outputs_type: what the network is fed
+        with and gives, "int8", "bf16" or "fp32"; "auto" for inputs is what the first layers
+        compute with.
         """
 
-    def problems(self, graph: Graph, chip: Chip) -> list[str]:
+    def problems(self, graph: Graph, chip: Chip, plan: PrecisionPlan | None = None) -> list[str]:
         """What the scheme or chip cannot do, one line per layer; empty when all is well."""
+
+
+@runtime_checkable
+class Advises(Protocol):
+    """A scheme that tells where it departs from a plan."""
+
+    def notes(self, graph: Graph, chip: Chip, plan: PrecisionPlan | None = None) -> list[str]:
+        """One line per layer that is computed in another precision than planned, and why."""
 
 
 @runtime_checkable
@@ -178,7 +188,7 @@ class LimitsTypes(Protocol):
     """A chip whose programs cannot be fed with, or give, every element type."""
 
     io_types: tuple[str, ...]
-    """Of "int8" and "fp32", those that programs take and give."""
+    """Of "int8", "bf16" and "fp32", those that programs take and give."""
 
 
 @dataclass(frozen=True, kw_only=True)

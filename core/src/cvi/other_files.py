@@ -15,7 +15,8 @@ _TORCH_EXPORT = """export it to ONNX in Python, with its class at hand:
     model.load_state_dict(torch.load({name!r}, weights_only=True)); model.eval()
     torch.onnx.export(model, torch.zeros(1, 3, 224, 224), "model.onnx")"""
 
-_TF_EXPORT = "convert it with `pip install tf2onnx; python -m tf2onnx.convert`, or to TFLite"
+_TF_EXPORT = """`pip install "cvi-frontend-tflite[tensorflow]"` reads *.keras and *.h5;
+    or convert it with `pip install tf2onnx; python -m tf2onnx.convert`, or to TFLite"""
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ class FakeScheme:
         self.spoil = False
         self.types: tuple[str, str] = ("", "")
 
-    def problems(self, graph: Graph, chip: Any) -> list[str]:
+    def problems(self, graph: Graph, chip: Any, plan: Any = None) -> list[str]:
         gone = set(NAMES) - {op.name for op in graph}
         return [line for line in self.refused if line.split()[0] not in gone]
 

@@ -58,7 +58,7 @@ def test_whole_conversion(net: World) -> None:
     assert result.facts == {"memory": "7 bytes"}
     assert (result.path, result.size) == (Path("net.cvimodel"), 7)
     assert result.table is not None and list(result.table) == list(NAMES)
-    assert net.scheme.types == ("int8", "fp32")
+    assert net.scheme.types == ("auto", "fp32")
 
 
 def test_options_reach_the_frontend(net: World) -> None:
@@ -238,7 +238,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "data": ({"dataset": None}, "--dataset", "thresholds are found from images"),
     "table": ({"calibration_table": "none"}, "--calibration-table none", "no such file"),
     "image": ({"images": ["none.jpg"]}, "--image none.jpg", "no such file"),
-    "inputs": ({"inputs_type": "bf16"}, "--inputs-type", "unknown type 'bf16'"),
+    "inputs": ({"inputs_type": "int4"}, "--inputs-type", "unknown type 'int4'"),
     "outputs": ({"outputs_type": ""}, "--outputs-type", "unknown type ''"),
     "method": ({"method": "magic"}, "--method", "magic"),
     "pixels": ({"images": ["x.jpg"]}, "--preset", "not how the network wants its pixels"),

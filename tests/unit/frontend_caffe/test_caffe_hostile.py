@@ -11,6 +11,7 @@ import pytest
 from caffe_nets import inputs_text, numbers
 
 from cvi.errors import CviError, InputError, ModelError
+from cvi_frontend_caffe import schema
 from cvi_frontend_caffe.frontend import CaffeFrontend
 from cvi_frontend_caffe.writer import caffemodel
 from mutants import ANY_FORMAT, digit_changed, text_changed
@@ -99,6 +100,22 @@ def test_mutants_load_or_are_refused(sound: tuple[Path, Path], damaged: int) -> 
         except CviError:
             outcomes["refused"] += 1
     assert min(outcomes.values()) > 10, outcomes
+
+
+@pytest.mark.parametrize("place", [b"filler", b"stage_", b"bottom", b"engine"])
+def test_texts_that_are_no_text(tmp_path: Path, place: bytes) -> None:
+    """protobuf only finds out when they are looked at."""
+    net = schema.message("NetParameter")
+    net.input.append("x")
+    net.input_shape.add().dim.extend([1, 2])
+    layer = net.layer.add(name="r", type="ReLU", bottom=["bottom", "x"], top=["y"])
+    layer.engine = "engine"
+    layer.prelu_param.filler.type = "filler"
+    layer.include.add(stage=["stage_"])
+    path = tmp_path / "net.caffemodel"
+    path.write_bytes(net.SerializeToString().replace(place, b"\xff\xfe\xff\xfe\xff\xfe"))
+    with pytest.raises(ModelError, match="a name that is no text"):
+        LOAD(path)
 
 
 # -- recognition -------------------------------------------------------------------------

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from caffe_nets import Made, close, inputs_text, layer_text, loaded, numbers, values
 
-from cvi import ops
 from cvi.errors import UnsupportedError
 from cvi.ir import Array
 
@@ -30,15 +29,12 @@ def expected(x: Array) -> Array:
     return np.stack(steps)
 
 
-lstm_there = pytest.mark.skipif(not hasattr(ops, "Lstm"), reason="this core has no LSTM")
-
 CONTINUES = (
     'layer { name: "cont" type: "ContinuationIndicator" top: "cont" '
     f"continuation_indicator_param {{ time_step: {T} batch_size: {N} }} }}\n"
 )
 
 
-@lstm_there
 @pytest.mark.parametrize("shape", [(T, N, WIDTH), (T, N, 1, WIDTH)])
 def test_lstm(made: Made, shape: tuple[int, ...]) -> None:
     text = inputs_text({"x": shape}) + CONTINUES
@@ -50,7 +46,6 @@ def test_lstm(made: Made, shape: tuple[int, ...]) -> None:
     close(ours, expected(x))
 
 
-@lstm_there
 def test_lstm_of_rows(made: Made) -> None:
     params = f"lstm_param {{ num_output: {H} batch_size: {N} clipping_threshold: 2 }}"
     text = inputs_text({"x": (T * N, WIDTH)}) + layer_text("Lstm", params, bottoms=["x"])

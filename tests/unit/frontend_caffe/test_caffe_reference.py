@@ -73,6 +73,20 @@ def test_fields_of_forks_do_not_make_opencv_forget_the_defaults(made: Made) -> N
         close(ours[name], shown[name])
 
 
+def test_made_up_data_and_other_phases_are_no_obstacle(made: Made) -> None:
+    text = TEXT.partition('layer { name: "swish"')[0] + (
+        'layer { name: "k" type: "DummyData" top: "k" dummy_data_param '
+        "{ shape { dim: 1 dim: 4 dim: 8 dim: 8 } data_filler { value: 3 } } }\n"
+        'layer { name: "sum" type: "Eltwise" bottom: "a" bottom: "k" top: "sum" }\n'
+        'layer { name: "odd" type: "Oddity" bottom: "a" top: "o" include { phase: TRAIN } }\n'
+    )
+    net, weights = made(text, BLOBS)
+    inputs = {"data": numbers(1, 3, 8, 8)}
+    shown = CaffeFrontend().reference(net, inputs, weights=weights)
+    close(values(loaded(net, weights), inputs)["sum"], shown["sum"])
+    assert not shown.missing
+
+
 def test_whole_networks_run_as_they_are(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     """What OpenCV knows goes into it once, as the file is."""
     from cvi_frontend_caffe import reference

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tflite_compare import Agree
 
+from cvi.errors import UnsupportedError
 from cvi.ops import Conv2d, Permute
+from cvi_frontend_tflite.frontend import TfliteFrontend
 from tflite_models import RELU, RELU6, RELU_N1_TO_1, SAME, VALID, Net, random
 
 Case = Callable[[Net], "int | list[int]"]
@@ -497,3 +500,34 @@ def test_tokens_are_turned_once(agree: Agree) -> None:
     total = net.op("ADD_N", tokens, *parts)
     graph = agree(net.done(total))
     assert sum(isinstance(op, Permute) for op in graph.ops) == 1
+
+
+def lstm(net: Net, *, time_first: bool, projected: bool = False) -> int:
+    """5 steps of 2 sequences of 3 numbers, 4 hidden ones."""
+    x = net.input(5, 2, 3) if time_first else net.input(2, 5, 3)
+    weights = [net.const(random(4, 3, seed=i)) for i in range(4)]
+    recurrent = [net.const(random(4, 4, seed=i + 4)) for i in range(4)]
+    biases = [net.const(random(4, seed=i + 8)) for i in range(4)]
+    projection = [net.const(random(4, 4)) if projected else -1, -1]
+    states = [net.tensor(f"state{i}", (2, 4), "FLOAT32", variable=True) for i in range(2)]
+    return net.op(  # type: ignore[no-any-return]
+        "UNIDIRECTIONAL_SEQUENCE_LSTM", x, *weights, *recurrent, -1, -1, -1, *biases,
+        *projection, *states, options="UnidirectionalSequenceLSTMOptions",
+        FusedActivationFunction=4, TimeMajor=time_first,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("time_first", [True, False])
+def test_lstm(agree: Agree, time_first: bool) -> None:
+    net = Net()
+    y = lstm(net, time_first=time_first)
+    graph = agree(net.done(net.op("RELU", y)))
+    assert "Lstm" in [op.kind for op in graph.ops]
+
+
+def test_lstm_with_a_projection_is_refused(tmp_path: Path) -> None:
+    net = Net()
+    path = net.save(tmp_path / "net.tflite", lstm(net, time_first=True, projected=True))
+    with pytest.raises(UnsupportedError) as caught:
+        TfliteFrontend().load(path)
+    assert caught.value.problems == ("UNIDIRECTIONAL_SEQUENCE_LSTM 't0': has a projection",)

@@ -29,8 +29,7 @@ CASES = {
     "empty.bin": (b"", "is empty", "again"),
     "model.pt": (zipped("model/data.pkl", "model/version"), "PyTorch", "torch.onnx.export("),
     "old.pth": (pickle.dumps(0x1950A86A20F9469CFC6C, 2), "pickle", "torch.load('old.pth'"),
-    "net.keras": (zipped("config.json", "model.weights.h5"), "Keras", "tf2onnx"),
-    "net.h5": (b"\x89HDF\r\n\x1a\n" + bytes(9), "HDF5", "tf2onnx"),
+    "keras.zip": (zipped("config.json", "model.weights.h5"), "Keras", "cvi-frontend-tflite"),
     "other.zip": (zipped("readme.txt"), "zip archive", "unpack"),
     "a.engine": (b"ftrt" + bytes(20), "TensorRT", "ONNX model that it was built from"),
     "b.engine": (b"\x01\x02\x03\x04", "TensorRT", "ONNX model that it was built from"),
@@ -51,6 +50,18 @@ def test_an_unreadable_file_is_called_what_it_is(tmp_path: Path, name: str) -> N
     assert why in caught.value.why
     assert fix in caught.value.fix
     assert caught.value.where == str(path)
+
+
+def test_hdf5_without_the_frontend_that_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "net.bin"
+    path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(9))
+    assert plugins.frontend_for(path).name == "tflite"
+    monkeypatch.setattr(plugins, "frontends", dict)
+    with pytest.raises(CviError, match="HDF5") as caught:
+        plugins.frontend_for(path)
+    assert "cvi-frontend-tflite[tensorflow]" in caught.value.fix
 
 
 @pytest.mark.parametrize("name", ["model.pt", "old.pth", "page.bin"])

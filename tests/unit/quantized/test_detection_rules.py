@@ -32,7 +32,9 @@ from detection_nets import MAKERS, Nets, random_nets
 
 
 def quantised(nets: Nets, name: str = "cv183x") -> Graph:
-    return Int8Scheme().quantize(nets.graph, nets.table, PrecisionPlan(), chip(name))
+    return Int8Scheme().quantize(
+        nets.graph, nets.table, PrecisionPlan(), chip(name), inputs_type="int8"
+    )
 
 
 def without_suppression(nets: Nets) -> Nets:

@@ -106,7 +106,7 @@ def test_what_is_impossible_is_reported() -> None:
     wide = Graph("net")
     wide.add(Input(name="i", type=TensorType((3,), DType.INT64)))
     (problem,) = scheme.problems(wide, BareChip())
-    assert problem == "i (Input): the input is int64[3]; INT8 needs fp32 inputs"
+    assert problem == "i (Input): the input is int64[3]; the TPU needs fp32 inputs"
 
 
 @pytest.mark.parametrize("name", ["a", "y"])

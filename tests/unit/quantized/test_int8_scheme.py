@@ -769,8 +769,8 @@ def test_other_precisions_are_refused(plan: PrecisionPlan) -> None:
 def test_foreign_chips_and_types_are_refused() -> None:
     graph = network(Relu(name="r", inputs=("x",)))
     table = table_of({"x": 1.0})
-    with pytest.raises(InputError, match="'bf16' is not one of int8, fp32"):
-        quantise(graph, table, inputs_type="bf16")
+    with pytest.raises(InputError, match="'int4' is not one of int8, bf16, fp32"):
+        quantise(graph, table, inputs_type="int4")
     foreign = BareChip(spec=None)  # type: ignore[arg-type]
     with pytest.raises(UnsupportedError, match="none of the CV18xx family"):
         quantise(graph, table, foreign)

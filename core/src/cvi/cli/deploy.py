@@ -30,7 +30,9 @@ def deploy(
     checks: VerifyOptions,
     calibration_table: Annotated[
         str | None,
-        typer.Option(help="Thresholds of `cvi calibrate`; default: those in the IR file."),
+        typer.Option(
+            help="Thresholds of `cvi calibrate`; default: those in the IR file. BF16 needs none."
+        ),
     ] = None,
     least: Annotated[
         str,
@@ -55,7 +57,8 @@ def deploy(
             output,
             chip=target.chip,
             calibration_table=calibration_table,
-            quant=target.quant.lower(),
+            quant=target.scheme,
+            mix_precision_table=target.mix_precision_table,
             images=checks.images,
             inputs_type=target.inputs_type.lower(),
             outputs_type=target.outputs_type and target.outputs_type.lower(),

@@ -271,16 +271,38 @@ class ChipOptions:
         typer.Option(help="cv183x …; `cvi chips` lists them.", rich_help_panel=_CHIP),
     ]
     quant: Annotated[
-        str, typer.Option("--quant", "--quantize", help="Precision.", rich_help_panel=_CHIP)
+        str,
+        typer.Option(
+            "--quant",
+            "--quantize",
+            help="Precision: int8, bf16, or mixed (INT8 where it can be).",
+            rich_help_panel=_CHIP,
+        ),
     ] = "int8"
+    all_bf16: Annotated[
+        bool, typer.Option("--all-bf16", help="The same as --quant bf16.", rich_help_panel=_CHIP)
+    ] = False
+    mix_precision_table: Annotated[
+        Path | None,
+        typer.Option(
+            help="Layers of another precision: lines NAME (BF16) or NAME MODE; with INT8 this "
+            "means --quant mixed.",
+            rich_help_panel=_CHIP,
+        ),
+    ] = None
     inputs_type: Annotated[
-        str, typer.Option(help="int8 or fp32: what is fed.", rich_help_panel=_CHIP)
-    ] = "int8"
+        str,
+        typer.Option(
+            metavar="TYPE",
+            help="int8, bf16 or fp32: what is fed; auto: as the first layers compute.",
+            rich_help_panel=_CHIP,
+        ),
+    ] = "auto"
     outputs_type: Annotated[
         str | None,
         typer.Option(
             metavar="TYPE",
-            help="int8 or fp32: what comes out; fp32 unless the chip cannot cast.",
+            help="int8, bf16 or fp32: what comes out; fp32 unless the chip cannot cast.",
             rich_help_panel=_CHIP,
         ),
     ] = None
@@ -298,6 +320,14 @@ class ChipOptions:
             rich_help_panel=_VERIFY,
         ),
     ] = None
+
+    @property
+    def scheme(self) -> str:
+        """The scheme that the options ask for together."""
+        if self.all_bf16:
+            return "bf16"
+        asked = self.quant.lower()
+        return "mixed" if asked == "int8" and self.mix_precision_table else asked
 
 
 def tolerance(option: str, text: str) -> Tolerance:

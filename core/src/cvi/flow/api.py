@@ -76,7 +76,8 @@ def convert(
     bins: int = 2048,
     calibration_table: PathLike | None = None,
     own_thresholds: str = "",
-    inputs_type: str = "int8",
+    mix_precision_table: PathLike | None = None,
+    inputs_type: str = "auto",
     outputs_type: str | None = None,
     keep_tensors: bool = False,
     tolerance: Tolerance = FLOAT_TOLERANCE,
@@ -99,8 +100,10 @@ def convert(
     are kept unless there are images. tolerance: least similarity of
     framework and float graph; quant_tolerance: of float and quantised graph; correctness:
     of quantised graph and program, None for equality. excepts: layers not compared.
-    inputs_type, outputs_type: what the program is fed with and gives, "int8" or "fp32"; None
-    gives fp32 outputs unless the chip cannot cast.
+    mix_precision_table: layers of another precision than the default of `quant`.
+    inputs_type, outputs_type: what the program is fed with and gives, "int8", "bf16" or
+    "fp32"; "auto" inputs are what the first layers compute with, None gives fp32 outputs
+    unless the chip cannot cast.
     work_dir: a folder in which the intermediate results are kept.
     """
     request = Request(
@@ -121,6 +124,7 @@ def convert(
         own_thresholds=own_thresholds,
         chip=chip,
         quant=quant,
+        mix_table=_path(mix_precision_table),
         inputs_type=inputs_type,
         outputs_type=outputs_type,
         compile_options=CompileOptions(keep_tensors=keep_tensors),
@@ -227,7 +231,8 @@ def deploy(
     calibration_table: PathLike | None = None,
     quant: str = "int8",
     images: Sequence[PathLike] = (),
-    inputs_type: str = "int8",
+    mix_precision_table: PathLike | None = None,
+    inputs_type: str = "auto",
     outputs_type: str | None = None,
     keep_tensors: bool = False,
     tolerance: Tolerance = QUANTISED_TOLERANCE,
@@ -239,7 +244,8 @@ def deploy(
 ) -> Conversion:
     """From an fp32 IR file and its calibration table to a verified cvimodel.
 
-    Without a table the thresholds are those that the file itself holds.
+    Without a table the thresholds are those that the file itself holds; BF16 needs none.
+    The options are those of `convert`.
     """
     request = Request(
         model=Path(graph),
@@ -248,6 +254,7 @@ def deploy(
         calibration_table=_path(calibration_table),
         chip=chip,
         quant=quant,
+        mix_table=_path(mix_precision_table),
         inputs_type=inputs_type,
         outputs_type=outputs_type,
         compile_options=CompileOptions(keep_tensors=keep_tensors),

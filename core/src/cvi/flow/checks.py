@@ -12,6 +12,9 @@ from cvi.flow.job import Request
 from cvi.hookspecs import BringsThresholds, Chip, LimitsTypes
 from cvi.ir import Graph, storage
 
+IO_TYPES = ("int8", "bf16", "fp32")
+"""Element types of inputs and outputs of programs."""
+
 
 def check_request(request: Request, *, suffix: str, compiles: bool, calibrates: bool) -> None:
     """Cross-check all options. CviError for the first that cannot lead to a result.
@@ -30,9 +33,12 @@ def check_request(request: Request, *, suffix: str, compiles: bool, calibrates: 
     if compiles:
         _check_chip(request)
     _check_own_thresholds(request)
-    if (compiles or calibrates) and not _has_thresholds(request):
+    if request.mix_table:
+        _check_file("--mix-precision-table", request.mix_table)
+    needed = calibrates or (compiles and request.needs_thresholds)
+    if needed and not _has_thresholds(request):
         raise _no_thresholds(compiles)
-    if not request.calibration_table and (compiles or calibrates):
+    if needed and not request.calibration_table:
         _check_calibration(request)
     _check_images(request)
     if request.verify and not request.images and not request.data:
@@ -154,7 +160,7 @@ def _check_work_dir(folder: Path | None) -> None:
 
 def io_types(chip: Chip) -> tuple[str, ...]:
     """Element types that programs for the chip take and give."""
-    return chip.io_types if isinstance(chip, LimitsTypes) else ("int8", "fp32")
+    return chip.io_types if isinstance(chip, LimitsTypes) else IO_TYPES
 
 
 def outputs_type(chip: Chip, asked: str | None) -> str:
@@ -175,9 +181,12 @@ def _check_chip(request: Request) -> None:
         ("--inputs-type", request.inputs_type),
         ("--outputs-type", request.outputs_type),
     ):
-        if value not in (None, "int8", "fp32"):
-            raise InputError(f"unknown type {value!r}", where=option, fix="one of: int8, fp32")
-        if value is not None and value not in io_types(chip):
+        if value in (None, "auto"):
+            continue
+        if value not in IO_TYPES:
+            known = ", ".join(IO_TYPES)
+            raise InputError(f"unknown type {value!r}", where=option, fix=f"one of: {known}")
+        if value not in io_types(chip):
             raise InputError(
                 f"programs for {chip.name} cannot have {value} there: nothing on the chip casts it",
                 where=option,

@@ -12,6 +12,7 @@ from cvi.flow.images import ImageOptions
 from cvi.flow.progress import Progress, Silent
 from cvi.hookspecs import CompileOptions
 from cvi.ir import Array, Graph
+from cvi.precision import Precision, PrecisionPlan
 from cvi.preprocess.dataset import Files
 
 FLOAT_TOLERANCE = Tolerance(0.99, 0.99, 0.98)
@@ -29,6 +30,7 @@ class Request:
     random_weights: a seed from which weights that no file has are drawn, None: an error.
     images: the test input of every comparison; the first of the data set when empty.
     data: the samples of the calibration, each the files of one inference.
+    mix_table: layers of another precision than the default of `quant`.
     correctness: None asks for equality of machine and quantised graph.
     own_thresholds: what becomes of thresholds that the model brings: "keep", "recalibrate",
     or "" for keeping them unless there are samples.
@@ -50,7 +52,8 @@ class Request:
     calibration_table: Path | None = None
     chip: str = ""
     quant: str = "int8"
-    inputs_type: str = "int8"
+    mix_table: Path | None = None
+    inputs_type: str = "auto"
     outputs_type: str | None = None
     compile_options: CompileOptions = field(default_factory=CompileOptions)
     own_thresholds: str = ""
@@ -60,6 +63,11 @@ class Request:
     excepts: tuple[str, ...] = ()
     verify: bool = True
     work_dir: Path | None = None
+
+    @property
+    def needs_thresholds(self) -> bool:
+        """Whether layers may be computed in INT8: BF16 alone needs no calibration."""
+        return self.quant != "bf16" or self.mix_table is not None
 
 
 @dataclass
@@ -81,6 +89,13 @@ class Job:
     quantised_values: dict[str, Array] = field(default_factory=dict)
     program: bytes = b""
     comparisons: dict[str, Comparison] = field(default_factory=dict)
+
+    def plan_of(self, graph: Graph) -> PrecisionPlan:
+        """The precision of every layer. InputError when the mix table is of another network."""
+        default = Precision.BF16 if self.request.quant == "bf16" else Precision.INT8
+        if self.request.mix_table is None:
+            return PrecisionPlan(default)
+        return PrecisionPlan.read(self.request.mix_table, graph, default)
 
     @property
     def name(self) -> str:

@@ -84,7 +84,8 @@ def refuse_unsupported(job: Job, graph: Graph) -> None:
     request = job.request
     if not request.chip:
         return
-    problems = plugins.scheme(request.quant).problems(graph, plugins.chip(request.chip))
+    chip, plan = plugins.chip(request.chip), job.plan_of(graph)
+    problems = plugins.scheme(request.quant).problems(graph, chip, plan)
     if problems:
         count = f"{len(problems)} layers" if len(problems) > 1 else "a layer"
         ends = proposal(graph, problems)

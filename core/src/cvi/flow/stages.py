@@ -31,7 +31,7 @@ from cvi.flow.loading import (
     refuse_unsupported,
 )
 from cvi.flow.real import quantised_inputs, real_values
-from cvi.hookspecs import HasForeign, ReferenceTensors
+from cvi.hookspecs import Advises, HasForeign, ReferenceTensors
 from cvi.ir import Array, Graph
 
 
@@ -153,11 +153,12 @@ def calibrate(job: Job) -> None:
 
 def quantise(job: Job) -> None:
     """The quantised graph."""
-    from cvi.precision import PrecisionPlan
-
     request = job.request
     chip = plugins.chip(request.chip)
-    scheme = plugins.scheme(request.quant)
+    scheme, plan = plugins.scheme(request.quant), job.plan_of(job.graph)
+    if isinstance(scheme, Advises):
+        for note in scheme.notes(job.graph, chip, plan):
+            job.progress.note(note)
     outputs = outputs_type(chip, request.outputs_type)
     if request.outputs_type is None and outputs != "fp32":
         job.progress.note(
@@ -166,7 +167,7 @@ def quantise(job: Job) -> None:
     job.quantised = scheme.quantize(
         job.graph,
         job.table,
-        PrecisionPlan(),
+        plan,
         chip,
         inputs_type=request.inputs_type,
         outputs_type=outputs,
@@ -234,6 +235,10 @@ def _verified(job: Job) -> bool:
     return job.request.verify
 
 
+def _needs_thresholds(job: Job) -> bool:
+    return job.request.needs_thresholds
+
+
 def _from_framework(job: Job) -> bool:
     from cvi.ir import storage
 
@@ -245,7 +250,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("simplify", "simplify the graph", simplify),
     Stage("evaluate", "run the float graph on the test input", test_inputs, _verified),
     Stage("verify-float", "compare with the framework", verify_float, _from_framework),
-    Stage("calibrate", "find thresholds", calibrate),
+    Stage("calibrate", "find thresholds", calibrate, _needs_thresholds),
     Stage("quantise", "quantise", quantise),
     Stage("verify-quantised", "compare quantised with float", verify_quantised, _verified),
     Stage("compile", "generate code", compile_program),

@@ -11,6 +11,7 @@ from cvi.content import read_model_file
 from cvi.errors import ModelError
 from cvi.ir import Shape
 from cvi_frontend_caffe import schema
+from cvi_frontend_caffe.schema import is_repeated
 from cvi_frontend_caffe.text import TextFile, Unknown, read_text
 from cvi_frontend_caffe.upgrade import network_inputs, upgraded
 
@@ -57,13 +58,14 @@ class Net:
     """A network for inference.
 
     inputs: those declared outside of layers, by blob. layers: those of the phase TEST.
-    unknown: fields of the text that stand in no layer.
+    unknown: fields of the text that stand in no layer. count: layers of all phases.
     """
 
     name: str
     inputs: Mapping[str, Shape]
     layers: Sequence[NetLayer]
     unknown: tuple[Unknown, ...] = ()
+    count: int = 0
 
 
 def read_net(path: Path) -> Net:
@@ -73,6 +75,7 @@ def read_net(path: Path) -> Net:
     data = read_model_file(path)
     proto, file = _from_text(data) if is_text(data) else (_from_bytes(data), TextFile())
     try:
+        _read_all(proto)
         kind = "layers" if proto.layers else "layer"
         _check_kind(proto, file)
         layers = [
@@ -87,11 +90,9 @@ def read_net(path: Path) -> Net:
             _check_texts(layer)
         kept = [layer for layer in layers if for_inference(layer.proto, proto.state, layer.where)]
         outside = tuple(u for u in file.unknown if u.entry < 0)
-        return Net(str(proto.name), network_inputs(proto), kept, outside)
+        return Net(str(proto.name), network_inputs(proto), kept, outside, len(layers))
     except UnicodeDecodeError as error:
-        raise ModelError(
-            "holds a name that is no text", fix="the file is damaged: download it again"
-        ) from error
+        raise _no_text() from error
 
 
 def is_text(data: bytes) -> bool:
@@ -122,6 +123,21 @@ def _from_bytes(data: bytes) -> Any:
             fix="give the .prototxt as the model and this file with --weights, "
             "or download it again",
         ) from error
+
+
+def _read_all(message: Any) -> None:
+    """ModelError for a text that is none; protobuf gives bytes for it, or an error at last."""
+    for known, value in message.ListFields():
+        values = value if is_repeated(known) else (value,)
+        if known.message_type is not None:
+            for inner in values:
+                _read_all(inner)
+        elif known.type == known.TYPE_STRING and not all(isinstance(v, str) for v in values):
+            raise _no_text()
+
+
+def _no_text() -> ModelError:
+    return ModelError("holds a name that is no text", fix="the file is damaged: download it again")
 
 
 def _check_kind(proto: Any, file: TextFile) -> None:

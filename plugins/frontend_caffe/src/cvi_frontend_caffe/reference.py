@@ -21,7 +21,7 @@ from cvi.ir import Array, Graph
 from cvi_frontend_caffe import schema
 from cvi_frontend_caffe.differences import difference, in_its_words, renamed
 from cvi_frontend_caffe.importer import Importer
-from cvi_frontend_caffe.inputs import DATA
+from cvi_frontend_caffe.inputs import feeds
 from cvi_frontend_caffe.net import NetLayer, is_text
 from cvi_frontend_caffe.opencv import Refused, run_network
 from cvi_frontend_caffe.values import Value
@@ -69,10 +69,8 @@ def _whole(
 
     Layers with several tops are left out: OpenCV only keeps the first of them.
     """
-    data = path.read_bytes()
-    layers = imported.layers
-    strange = any(x.unknown or difference(x.proto) or renamed(x.proto) for x in layers)
-    if strange or not is_text(data):
+    data, layers = path.read_bytes(), imported.layers
+    if not is_text(data) or not _plain(imported):
         return {}
     stored = weights.read_bytes() if weights and not imported.blobs.drawn else None
     stored = caffemodel(imported.blobs.used) if stored is None else stored
@@ -81,6 +79,19 @@ def _whole(
         return run_network(data, stored, inputs, single)
     except Refused:
         return {}
+
+
+def _plain(imported: Importer) -> bool:
+    """Whether the file holds nothing but layers that OpenCV understands as they are.
+
+    Fields that it does not know make it forget the defaults of the others, in layers that
+    nobody asked for too.
+    """
+    net, layers = imported.net, imported.layers
+    data = [layer for layer in net.layers if layer.type == "Input"]
+    if net.unknown or len(layers) + len(data) != net.count:
+        return False
+    return not any(x.unknown or difference(x.proto) or renamed(x.proto) for x in layers)
 
 
 @dataclass
@@ -100,10 +111,9 @@ class _Chain:
     def run(self, known: Mapping[str, list[Array]]) -> dict[str, list[Array]]:
         """The results of the layers that OpenCV can run, besides those known already."""
         self.blobs.update(self.inputs)
+        self.blobs.update(feeds(self.imported.net).constants)
         results = {}
         for layer in self.imported.layers:
-            if layer.type in DATA:
-                continue
             found = known.get(layer.name) or self._layer(layer)
             found = None if found is None else found[: len(layer.tops)]
             if found is not None:

@@ -12,7 +12,7 @@ from cvi.errors import CviError, ModelError, UnsupportedError
 from cvi.ir import DType, Graph, Input, TensorType
 from cvi.ops import Permute, Reshape
 from cvi.passes.dead_code import RemoveDeadCode
-from cvi_frontend_tflite.builder import Builder
+from cvi_frontend_tflite.builder import MAX_COMPUTED, Builder
 from cvi_frontend_tflite.inputs import fixed_shapes, input_order
 from cvi_frontend_tflite.node import Node
 from cvi_frontend_tflite.outputs import choose_outputs, layer_names, needed_ops
@@ -63,9 +63,11 @@ class Importer:
         """The graph; UnsupportedError lists every op that cannot be imported."""
         tensors = choose_outputs(self.model, self._layers, outputs)
         constants = self.model.constants() - set(self.model.inputs)
-        order = needed_ops(self.model, tensors, constants | set(self.model.inputs))
+        states = {t.index for t in self.model.tensors if t.variable} - constants
+        order = needed_ops(self.model, tensors, constants | states | set(self.model.inputs))
         self._check_known(order)
         self._add_constants(order, constants)
+        self._add_states(states)
         self._add_inputs(batch, input_shapes or {})
         for index in order:
             self._convert(self.model.operators[index])
@@ -91,6 +93,14 @@ class Importer:
                 self.values[index] = Value.of(constant(self.model, tensor), tensor.name)
             except UnsupportedError as error:
                 self._refused[-1 - index] = error.why
+
+    def _add_states(self, states: set[int]) -> None:
+        """What the model keeps from one inference to the next: zero before the first."""
+        for index in states:
+            tensor = self.model.tensors[index]
+            check_elements(tensor.shape, f"the state {tensor.name!r}", MAX_COMPUTED)
+            zero = np.broadcast_to(np.float32(0), tensor.shape)
+            self.values[index] = Value.of(zero, tensor.name)
 
     def _add_inputs(self, batch: int | None, given: Mapping[str, Sequence[int]]) -> None:
         known = {

@@ -19,9 +19,7 @@ class FamilyChip:
         self.spec = spec
         self.name = spec.name
         self.summary = spec.summary
-        self.schemes: tuple[str, ...] = ("int8",)
-        # casts to and from fp32 are CPU functions
-        self.io_types = ("int8", "fp32") if spec.has_cpu_functions else ("int8",)
+        self.schemes: tuple[str, ...] = ("int8", "bf16", "mixed")
 
     def check(self, graph: Graph) -> list[str]:
         """Layers of a quantised graph that the chip cannot run, with the reason."""

@@ -14,35 +14,43 @@ if TYPE_CHECKING:
     from cvi.hookspecs import Chip
     from cvi.ir import Array, Graph, Op
     from cvi.precision import PrecisionPlan
+    from cvi_tpu.quantized.scheme import TpuScheme
 
 
-class Int8:
-    """The scheme "int8": `cvi_tpu.quantized.scheme.Int8Scheme`, imported on first use."""
+class LazyScheme:
+    """A scheme of `cvi_tpu.quantized.scheme`, imported on first use."""
 
-    name = "int8"
+    def __init__(self, name: str, kind: str) -> None:
+        self.name, self._kind = name, kind
 
     def quantize(
         self,
         graph: Graph,
         table: CalibrationTable | None,
-        plan: PrecisionPlan,
+        plan: PrecisionPlan | None,
         chip: Chip,
         *,
-        inputs_type: str = "int8",
+        inputs_type: str = "auto",
         outputs_type: str = "fp32",
     ) -> Graph:
         """See `cvi.hookspecs.Scheme`."""
-        from cvi_tpu.quantized.scheme import Int8Scheme
-
-        return Int8Scheme().quantize(
+        return self._scheme().quantize(
             graph, table, plan, chip, inputs_type=inputs_type, outputs_type=outputs_type
         )
 
-    def problems(self, graph: Graph, chip: Chip) -> list[str]:
+    def problems(self, graph: Graph, chip: Chip, plan: PrecisionPlan | None = None) -> list[str]:
         """See `cvi.hookspecs.Scheme`."""
-        from cvi_tpu.quantized.scheme import Int8Scheme
+        return self._scheme().problems(graph, chip, plan)
 
-        return Int8Scheme().problems(graph, chip)
+    def notes(self, graph: Graph, chip: Chip, plan: PrecisionPlan | None = None) -> list[str]:
+        """See `cvi.hookspecs.Advises`."""
+        return self._scheme().notes(graph, chip, plan)
+
+    def _scheme(self) -> TpuScheme:
+        from cvi_tpu.quantized import scheme
+
+        found: TpuScheme = getattr(scheme, self._kind)()
+        return found
 
 
 class Simulator:
@@ -73,8 +81,12 @@ def cvi_register_ops() -> list[type[Op]]:
 
 
 @hookimpl
-def cvi_register_schemes() -> list[Int8]:
-    return [Int8()]
+def cvi_register_schemes() -> list[LazyScheme]:
+    return [
+        LazyScheme("int8", "Int8Scheme"),
+        LazyScheme("bf16", "Bf16Scheme"),
+        LazyScheme("mixed", "MixedScheme"),
+    ]
 
 
 @hookimpl

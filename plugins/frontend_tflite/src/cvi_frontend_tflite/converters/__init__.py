@@ -15,6 +15,7 @@ def load() -> None:
         norm,
         pad,
         pool,
+        recurrent,
         reduce,
         resize,
         select,

@@ -142,7 +142,8 @@ class LoweringContext:
         if name in self._memory.views:
             return self._memory.views[name]
         if name not in self.graph.constants:  # stays in local memory: only its shape counts
-            return View.dense(SHARED, 0, self.graph.type_of(name).shape)
+            kind = self.graph.type_of(name)
+            return View.dense(SHARED, 0, kind.shape, kind.dtype.size)
         array = self.graph.constants[name]
         stored = self._weights.add(name, as_bytes(array))
         return View.dense(stored.region, stored.address, array.shape, array.itemsize)

@@ -8,11 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import getdoc
+from typing import get_args
 
 from cvi.ir import DType, Graph, Input, Op
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.codegen.partition import Unit, unit_of
-from cvi_tpu.quantized.ops import CpuSoftmax, Int8AvgPool2d, Int8Conv2d, Int8MaxPool2d
+from cvi_tpu.quantized.ops import (
+    Bf16AvgPool2d,
+    Bf16Conv2d,
+    Bf16MaxPool2d,
+    CpuSoftmax,
+    Int8AvgPool2d,
+    Int8Conv2d,
+    Int8MaxPool2d,
+)
+
+Convolution = Int8Conv2d | Bf16Conv2d
+Windowed = Convolution | Int8MaxPool2d | Int8AvgPool2d | Bf16MaxPool2d | Bf16AvgPool2d
 
 Constraint = Callable[[Op, Graph, ChipSpec], bool]
 
@@ -80,32 +92,32 @@ def softmax_of_floats(op: Op, graph: Graph, spec: ChipSpec) -> bool:
     return op.type.dtype is DType.FP32
 
 
-@limits(Int8Conv2d, Int8MaxPool2d, Int8AvgPool2d)
+@limits(*get_args(Windowed))
 def small_pads(op: Op, graph: Graph, spec: ChipSpec) -> bool:
     """The padding of a window is at most 15 on each side."""
-    assert isinstance(op, (Int8Conv2d, Int8MaxPool2d, Int8AvgPool2d))
+    assert isinstance(op, Windowed)
     return max(op.pads) <= spec.max_pad
 
 
-@limits(Int8Conv2d, Int8MaxPool2d, Int8AvgPool2d)
+@limits(*get_args(Windowed))
 def small_strides(op: Op, graph: Graph, spec: ChipSpec) -> bool:
     """The stride of a window is at most what the chip's instructions hold: 15 on cv183x,
     31 on cv182x, cv181x and cv180x."""
-    assert isinstance(op, (Int8Conv2d, Int8MaxPool2d, Int8AvgPool2d))
+    assert isinstance(op, Windowed)
     return max(op.stride) <= spec.max_stride
 
 
-@limits(Int8Conv2d)
+@limits(*get_args(Convolution))
 def small_insertions(op: Op, graph: Graph, spec: ChipSpec) -> bool:
     """The stride of a transposed convolution is at most what the chip's instructions hold:
     16 on cv183x, 15 on cv182x, cv181x and cv180x."""
-    assert isinstance(op, Int8Conv2d)
+    assert isinstance(op, Convolution)
     return max(op.insert) <= spec.max_insert
 
 
-@limits(Int8Conv2d)
+@limits(*get_args(Convolution))
 def small_dilations(op: Op, graph: Graph, spec: ChipSpec) -> bool:
     """The dilation of a convolution is at most what the chip's instructions hold: 16 on
     cv183x, 15 on cv182x, cv181x and cv180x."""
-    assert isinstance(op, Int8Conv2d)
+    assert isinstance(op, Convolution)
     return max(op.dilation) <= spec.max_dilation

@@ -13,6 +13,9 @@ from cvi_tpu.chip import ChipSpec
 from cvi_tpu.isa.instructions import Instruction
 from cvi_tpu.isa.operands import Dram, Shape4
 
+BF16_BYTES = 2
+"""Bytes of a BF16 number; kernels compute on elements of one or of two bytes."""
+
 
 @dataclass(frozen=True)
 class View:
@@ -65,7 +68,8 @@ class View:
         # the stride of a single row says nothing, but must fit its 16 bits
         row = self.strides[2] if shape[2] > 1 else shape[3] * self.element_bytes
         strides = (self.strides[0], self.strides[1], row)
-        return Dram(self.region, self.address, shape, strides, signed=signed)
+        bf16 = self.element_bytes == BF16_BYTES
+        return Dram(self.region, self.address, shape, strides, signed=signed or bf16, bf16=bf16)
 
 
 class Context(Protocol):

@@ -30,7 +30,7 @@ from cvi_tpu.codegen.planner import (
     within_limits,
 )
 from cvi_tpu.codegen.tiling import Box, Range
-from cvi_tpu.isa.instructions import Arith, ArithOp, Copy, Tiu
+from cvi_tpu.isa.instructions import Arith, ArithOp, Copy, Instruction
 from cvi_tpu.isa.operands import Local, ceil_div
 
 SLICES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
@@ -166,6 +166,10 @@ def _whole(op: TiledOp, box: Box) -> Tile:
     return Tile(box, Range(0, op.reduction))
 
 
+Key = tuple[str, int, bool]
+"""Name of an operand, its repeated channels, and whether its elements are converted."""
+
+
 # -- the time line ------------------------------------------------------------
 
 
@@ -180,7 +184,7 @@ class _Timeline:
         self.steps: list[Step] = []
         self.loads: list[tuple[Load, Item]] = []
         self.constants: dict[tuple[int, str], Item] = {}
-        self.fetched: dict[tuple[str, int], Resident] = {}
+        self.fetched: dict[Key, Resident] = {}
 
     def build(self) -> list[Step] | None:
         """The steps, None when something does not fit."""
@@ -207,14 +211,14 @@ class _Timeline:
         self.loads.append((load, item))
         return item
 
-    def _external(self, needs: Needs) -> dict[tuple[str, int], Part]:
-        """Operands from DRAM, by name and repeated channels: the part that a slice needs."""
-        found: dict[tuple[str, int], Part] = {}
+    def _external(self, needs: Needs) -> dict[Key, Part]:
+        """Operands from DRAM, by what they are loaded as: the part that a slice needs."""
+        found: dict[Key, Part] = {}
         for index, (box, _) in needs.items():
             node = self.nodes[index]
             for i, part in enumerate(node.op.parts(_whole(node.op, box))):
                 if node.producers[i] is None:
-                    key = (node.op.operands[i], _spread(node.op, part, box))
+                    key = _key(node.op, i, part, box)
                     known = found.get(key, part).box
                     rows = hull([known.h, part.box.h])
                     columns = hull([known.w, part.box.w])
@@ -226,7 +230,7 @@ class _Timeline:
         index: int,
         box: Box,
         own: Box | None,
-        external: Mapping[tuple[str, int], Part],
+        external: Mapping[Key, Part],
         results: dict[int, Resident],
     ) -> bool:
         node, now = self.nodes[index], len(self.steps)
@@ -257,6 +261,9 @@ class _Timeline:
             for i, (resident, part) in enumerate(operands)
             if op.strict and not _default(op, resident, part.box)
         }
+        widths = [operands[i][1].box.w.size * op.element_bytes for i in copies]
+        if max(widths, default=0) > op.spec.max_size:
+            return False
         self.steps.append(Step(node, tile, operands, result, constants, copies, own))
         return True
 
@@ -266,11 +273,11 @@ class _Timeline:
         index: int,
         part: Part,
         box: Box,
-        external: Mapping[tuple[str, int], Part],
+        external: Mapping[Key, Part],
         now: int,
     ) -> Resident:
         """An operand from DRAM: loaded by the first step of the slice that needs it."""
-        key = (op.operands[index], _spread(op, part, box))
+        key = _key(op, index, part, box)
         known = self.fetched.get(key)
         if known is None:
             whole = external[key]
@@ -304,6 +311,11 @@ class _Timeline:
             item.address = address
             live.append(item)
         return True
+
+
+def _key(op: TiledOp, index: int, part: Part, box: Box) -> Key:
+    """An operand from DRAM and what becomes of it on the way."""
+    return op.operands[index], _spread(op, part, box), op.converts
 
 
 def _spread(op: TiledOp, part: Part, box: Box) -> int:
@@ -350,14 +362,15 @@ def _emit_store(step: Step | None, ctx: Context) -> None:
         ctx.emit(Copy(source=source, target=op.store(step.own), layer=op.layer))
 
 
-def _compute(step: Step) -> list[Tiu]:
-    op, work, operands = step.node.op, [], []
+def _compute(step: Step) -> list[Instruction]:
+    op, operands = step.node.op, []
+    work: list[Instruction] = []
     for index, (resident, part) in enumerate(step.operands):
         local = resident.at(part.box)
         copy = step.copies.get(index)
         if copy is not None:
             straight = op.local(copy.address, local.shape)
-            work.append(Arith(op=ArithOp.COPY, result=straight, left=local, layer=op.layer))
+            work.append(copy_bytes(local, straight, op.layer))
             local = straight
         elif op.strict:
             local = op.local(local.address, local.shape)
@@ -365,6 +378,18 @@ def _compute(step: Step) -> list[Tiu]:
     result = op.local(step.result.item.address, step.tile.box.shape)
     addresses = {slot: item.address for slot, item in step.constants.items()}
     return [*work, *op.emit(step.tile, result, operands, addresses)]
+
+
+def copy_bytes(source: Local, target: Local, layer: int) -> Arith:
+    """A copy in local memory that keeps every bit: BF16 arithmetic would not (FACTS_TPU 3.3)."""
+    return Arith(op=ArithOp.COPY, result=_bytes(target), left=_bytes(source), layer=layer)
+
+
+def _bytes(tensor: Local) -> Local:
+    """The bytes of a tensor whose rows are contiguous."""
+    size = tensor.element_bytes
+    n, c, h, w = tensor.shape
+    return Local(tensor.address, (n, c, h, w * size), (*tensor.strides[:3], 1))
 
 
 def _estimate(steps: Sequence[Step]) -> float:

@@ -18,9 +18,9 @@ from math import inf, prod
 from cvi.errors import UnsupportedError
 from cvi.ir import Op
 from cvi_tpu.chip import ChipSpec
-from cvi_tpu.codegen.context import Context, View
+from cvi_tpu.codegen.context import BF16_BYTES, Context, View
 from cvi_tpu.codegen.tiling import Box, Range, sizes, split
-from cvi_tpu.isa.instructions import Copy, Tdma, Tiu
+from cvi_tpu.isa.instructions import Copy, Instruction, Tdma
 from cvi_tpu.isa.operands import Dram, Local, Shape4, align, ceil_div, local_strides
 
 #: Estimated cost of a transfer: cycles to start, cycles per 16-byte beat (FACTS_COST 2).
@@ -89,8 +89,9 @@ class TiledOp(ABC):
     reduction: extent of the summed dimension that may be cut (1 when there is none).
     prefers_overlap: a smaller part of the reduction may be better than the largest that fits
     if it leaves room for double buffering.
-    strict: the instructions need operands in default layout. repeats_channels: an operand
-    with one channel stands for all channels of the result.
+    element_bytes: of the result, 1 or 2 (BF16). strict: the instructions need operands in
+    default layout. repeats_channels: an operand with one channel stands for all channels of
+    the result. converts: operands are loaded as elements of the result's type.
     """
 
     reduction: int = 1
@@ -98,6 +99,7 @@ class TiledOp(ABC):
     orders: tuple[str, ...] = ("nchwk",)
     strict: bool = True
     repeats_channels: bool = False
+    converts: bool = False
 
     def __init__(
         self,
@@ -111,6 +113,7 @@ class TiledOp(ABC):
         self.name, self.operands = op.name, op.inputs[: max(1, len(sources))]
         self.sources = tuple(sources) or (ctx.view(op.inputs[0]),)
         self.target = target or ctx.view(op.name)
+        self.element_bytes = self.target.element_bytes
         n, c, h, w = output or self.target.shape
         self.output: Shape4 = (n, c, h, w)
 
@@ -123,7 +126,7 @@ class TiledOp(ABC):
     @abstractmethod
     def emit(
         self, tile: Tile, result: Local, operands: Sequence[Local], at: Mapping[str, int]
-    ) -> list[Tiu]:
+    ) -> Sequence[Instruction]:
         """The instructions of a tile whose operands are in local memory; `at` gives the
         address of every constant's slot."""
 
@@ -156,6 +159,12 @@ class TiledOp(ABC):
         del dim
         return part.size
 
+    def depths(self) -> list[int]:
+        """Sizes worth trying for a part of the reduction, large ones first. The order of BF16
+        sums is fixed by the op, and so is this."""
+        most = self.spec.max_channels // self.spec.lanes * self.spec.lanes
+        return list(sizes(self.reduction, most, self.units()["k"]))
+
     def spaces(
         self, ns: Sequence[int], hs: Sequence[int], ws: Sequence[int]
     ) -> list[tuple[int, int, int]]:
@@ -171,8 +180,11 @@ class TiledOp(ABC):
 
     def signature(self) -> Hashable:
         """What the costs of all cuts depend on: ops with equal signatures share a plan."""
-        views = [(view.shape, view.strides[view.shape[0] == 1 :]) for view in self.sources]
-        target = self.target.strides[self.output[0] == 1 :]
+        views = [
+            (view.shape, view.strides[view.shape[0] == 1 :], view.element_bytes)
+            for view in self.sources
+        ]
+        target = (self.target.strides[self.output[0] == 1 :], self.element_bytes)
         return (type(self), self.layer_signature(), tuple(views), self.output, target)
 
     def layer_signature(self) -> Hashable:
@@ -184,11 +196,15 @@ class TiledOp(ABC):
     def rounds(self, box: Box) -> int:
         """Passes over the lanes and execution units that a result needs (FACTS_COST 1)."""
         n, c, h, w = box.shape
-        return n * ceil_div(c, self.spec.lanes) * ceil_div(h * w, self.spec.eu_bytes)
+        at_once = self.spec.eu_bytes // self.element_bytes
+        return n * ceil_div(c, self.spec.lanes) * ceil_div(h * w, at_once)
 
-    def local(self, address: int, shape: Shape4) -> Local:
-        """An activation tile as the op's instructions want it: in default layout."""
-        return Local(address, shape, local_strides(shape, self.spec.lanes))
+    def local(self, address: int, shape: Shape4, element_bytes: int = 0) -> Local:
+        """A tile as the op's instructions want it: in default layout; of the result's element
+        type unless said otherwise."""
+        size = element_bytes or self.element_bytes
+        strides = local_strides(shape, self.spec.lanes, element_bytes=size)
+        return Local(address, shape, strides, bf16=size == BF16_BYTES)
 
     def transfer(self, source: Local | Dram, target: Local | Dram) -> Tdma:
         """The instruction that brings a tile into local memory or a result out of it."""
@@ -205,13 +221,14 @@ class TiledOp(ABC):
         box, view = part.box, self.sources[index]
         key = (box.starts, box.shape)
         dram = view.window(box.starts, box.shape).dram()
-        return Load(f"in{index}", key, dram, self.local(0, box.shape), part.depends)
+        size = self.element_bytes if self.converts else view.element_bytes
+        return Load(f"in{index}", key, dram, self.local(0, box.shape, size), part.depends)
 
     def store(self, box: Box) -> Dram:
         """Where a finished box of the result goes in DRAM."""
         return self.target.window(box.starts, box.shape).dram()
 
-    def compute(self, tile: Tile, at: Mapping[str, int]) -> list[Tiu]:
+    def compute(self, tile: Tile, at: Mapping[str, int]) -> Sequence[Instruction]:
         """The instructions of a tile; `at` gives the address of every slot."""
         operands = [
             replace(load.target, address=at[load.slot])
@@ -356,7 +373,7 @@ def candidates(op: TiledOp) -> Iterator[list[Sizes]]:
     units = op.units()
     size, channels = op.spec.max_size, op.spec.max_channels // op.spec.lanes * op.spec.lanes
     cs = list(sizes(c, channels, units["c"]))
-    ks = list(sizes(op.reduction, channels, units["k"]))
+    ks = op.depths()
     hs = list(sizes(h, size, units.get("h", 1)))
     ws = list(sizes(w, size, units.get("w", 1)))
     ns = list(sizes(n, op.spec.max_channels))
@@ -478,7 +495,7 @@ class _Work:
 
     loads: list[Tdma] = field(default_factory=list)
     late: list[Tdma] = field(default_factory=list)
-    compute: list[Tiu] = field(default_factory=list)
+    compute: list[Instruction] = field(default_factory=list)
     stores: list[Tdma] = field(default_factory=list)
 
 
@@ -530,7 +547,7 @@ def _work(op: TiledOp, tile: Tile, buffers: Mapping[str, _Buffers]) -> _Work:
     out = buffers["out"]
     out.take(tile.box)
     addresses = {name: buffer.address for name, buffer in buffers.items()}
-    work.compute = op.compute(tile, addresses)
+    work.compute = list(op.compute(tile, addresses))
     if tile.last:
         result = op.local(out.address, tile.box.shape)
         work.stores.append(op.transfer(result, op.store(tile.box)))

@@ -1,4 +1,8 @@
-"""Which rule quantises which float op, and which constraints it must keep."""
+"""Which rule computes which float op in which precision, and which constraints it must keep.
+
+The precision of a rule is the element type it computes in: INT8 or BF16 on the TPU, FP32
+for what the runtime's CPU functions do.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cvi.ir import Graph, Op
+from cvi.ir import DType, Graph, Op
 from cvi_tpu.chip import ChipSpec
 
 if TYPE_CHECKING:
@@ -34,48 +38,63 @@ class Constraint:
     advice: str
 
 
-_RULES: dict[type[Op], Rule] = {}
-_CONSTRAINTS: dict[type[Op], list[Constraint]] = {}
+_RULES: dict[DType, dict[type[Op], Rule]] = {}
+_CONSTRAINTS: dict[DType, dict[type[Op], list[Constraint]]] = {}
 
 
-def quantizes(*kinds: type[Op]) -> Callable[[RuleT], RuleT]:
+Precisions = DType | tuple[DType, ...]
+
+TPU = (DType.INT8, DType.BF16)
+"""The precisions of the TPU, for rules that hold in both."""
+
+
+def _each(precision: Precisions) -> tuple[DType, ...]:
+    return (precision,) if isinstance(precision, DType) else precision
+
+
+def quantizes(*kinds: type[Op], precision: Precisions = DType.INT8) -> Callable[[RuleT], RuleT]:
     """Register the rule of these float ops and of their subclasses without a rule."""
 
     def register(rule: RuleT) -> RuleT:
-        for kind in kinds:
-            _RULES[kind] = rule
+        for one in _each(precision):
+            _RULES.setdefault(one, {}).update(dict.fromkeys(kinds, rule))
         return rule
 
     return register
 
 
-def requires(*kinds: type[Op]) -> Callable[[ConditionT], ConditionT]:
+def requires(
+    *kinds: type[Op], precision: Precisions = DType.INT8
+) -> Callable[[ConditionT], ConditionT]:
     """Register a condition; its docstring is the reason, an empty line, and the advice."""
 
     def register(condition: ConditionT) -> ConditionT:
         reason, _, advice = (inspect.getdoc(condition) or "").partition("\n\n")
         constraint = Constraint(condition, " ".join(reason.split()), " ".join(advice.split()))
-        for kind in kinds:
-            _CONSTRAINTS.setdefault(kind, []).append(constraint)
+        for one in _each(precision):
+            known = _CONSTRAINTS.setdefault(one, {})
+            for kind in kinds:
+                known.setdefault(kind, []).append(constraint)
         return condition
 
     return register
 
 
 @functools.cache
-def built_in() -> Mapping[type[Op], Rule]:
+def built_in(precision: DType = DType.INT8) -> Mapping[type[Op], Rule]:
     """Our own rules by float op."""
     from cvi_tpu.quantized import rules
 
     rules.load()
-    return dict(_RULES)
+    return dict(_RULES.get(precision, {}))
 
 
-def all_rules() -> dict[type[Op], Rule]:
-    """Our own rules, and those that other plugins register for the scheme "int8"."""
+def all_rules(precision: DType = DType.INT8) -> dict[type[Op], Rule]:
+    """Our own rules, and those that other plugins register for the scheme that is named as
+    the precision."""
     from cvi import plugins
 
-    return {**built_in(), **plugins.quantizers("int8")}
+    return {**built_in(precision), **plugins.quantizers(precision.value)}
 
 
 def rule_for(op: Op, rules: Mapping[type[Op], Rule]) -> Rule | None:
@@ -83,7 +102,8 @@ def rule_for(op: Op, rules: Mapping[type[Op], Rule]) -> Rule | None:
     return next((rules[kind] for kind in type(op).__mro__ if kind in rules), None)
 
 
-def constraints_of(op: Op) -> list[Constraint]:
+def constraints_of(op: Op, precision: DType = DType.INT8) -> list[Constraint]:
     """The constraints of the op's class and of its base classes."""
-    built_in()
-    return [c for kind in type(op).__mro__ for c in _CONSTRAINTS.get(kind, ())]
+    built_in(precision)
+    known = _CONSTRAINTS.get(precision, {})
+    return [c for kind in type(op).__mro__ for c in known.get(kind, ())]

@@ -8,41 +8,54 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cvi.ir import Array, DType, Graph, Input, Op, Shape
-from cvi.ops import Reshape
+from cvi.ops import Reshape, Slice
 from cvi_tpu.chip import ChipSpec
-from cvi_tpu.quantized.ops import Dequantize, Int8Add, Int8Clip, Int8Requant, Quantize
+from cvi_tpu.quantized.bf16 import encode
+from cvi_tpu.quantized.casts import cast
+from cvi_tpu.quantized.ops import Int8Add, Int8Clip, Int8Requant
 from cvi_tpu.quantized.scales import STEPS, add_rates, gain, same_scale, to_steps
-from cvi_tpu.quantized.thresholds import Thresholds
+from cvi_tpu.quantized.thresholds import Thresholds, no_table
 from cvi_tpu.quantized.weights import quantise_tensor
 
 
 @dataclass(frozen=True)
 class Operand:
-    """An int8 tensor of the quantised graph: its name, shape and scale."""
+    """A tensor of the quantised graph: its name, shape, scale (1 for floats) and type."""
 
     name: str
     shape: Shape
     scale: float
+    dtype: DType = DType.INT8
 
 
 class Rewriter:
     """Builds the quantised graph layer by layer.
 
-    A value of the float graph has an int8 form, an fp32 form, or both; casts are added
-    when a form is asked for that is not there yet, and shared by all who ask.
+    A value of the float graph has one or more forms: int8, BF16, fp32. The first is the one
+    in which it is computed; casts are added when a form is asked for that is not there
+    yet, and shared by all who ask. precision: of the layer that is being quantised;
+    read_in: of those that read its result.
     """
 
-    def __init__(self, source: Graph, thresholds: Thresholds, spec: ChipSpec) -> None:
+    def __init__(self, source: Graph, thresholds: Thresholds | None, spec: ChipSpec) -> None:
         self.source = source
         self.spec = spec
         self.graph = Graph(source.name)
+        self.precision = DType.INT8
+        self.read_in: frozenset[DType] = frozenset()
         self._thresholds = thresholds
-        self._int8: dict[str, Operand] = {}
-        self._fp32: dict[str, str] = {}
-        self._parts: dict[str, tuple[Operand, ...]] = {}
+        self._forms: dict[str, dict[DType, Operand]] = {}
         self._indices: set[str] = set()
+        self._parts: dict[str, tuple[Operand, ...]] = {}
 
     # -- the float graph ----------------------------------------------------
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """The thresholds of the tensors. InputError when there is no table."""
+        if self._thresholds is None:
+            raise no_table(self.source)
+        return self._thresholds
 
     def constant(self, name: str) -> Array | None:
         """The array of a constant operand, None for a computed or an absent one."""
@@ -50,37 +63,60 @@ class Rewriter:
 
     def scale(self, name: str) -> float:
         """Real value of one step of a layer's int8 result."""
-        return self._thresholds[name] / STEPS
+        return self.thresholds[name] / STEPS
 
     def weight_thresholds(self, layer: str) -> Sequence[float] | None:
         """Per-channel filter thresholds that the calibration table prescribes."""
-        return self._thresholds.table.weights.get(layer)
+        return self.thresholds.table.weights.get(layer)
 
     def least(self, name: str) -> float:
         """The smallest value that calibration saw in a tensor, 0 when it is not known."""
-        entry = self._thresholds.table.entries.get(name)
+        entry = self.thresholds.table.entries.get(name)
         return entry.min if entry else 0.0
 
     # -- operands -------------------------------------------------------------
+
+    def computed_in(self, name: str) -> DType | None:
+        """The element type in which a value is computed; None for a constant."""
+        if name in self.source.constants:
+            return None
+        if name in self._parts:
+            return DType.INT8
+        return next(iter(self._forms.get(name, ())), None)
 
     def is_index(self, name: str) -> bool:
         """Whether a value is made of positions."""
         return name in self._indices
 
     def is_float(self, name: str) -> bool:
-        """Whether a value is computed in float (so far nobody needs it as int8)."""
-        return name in self._fp32 and name not in self._int8
+        """Whether a value is computed in fp32."""
+        return self.computed_in(name) is DType.FP32
+
+    def form(self, name: str, dtype: DType) -> Operand:
+        """A value in an element type; a constant int8 operand gets a scale of its own.
+        Positions stay as they are."""
+        forms = self._forms.setdefault(name, {})
+        if name in self._indices:
+            return next(iter(forms.values()))
+        if dtype not in forms:
+            if name in self._parts and not forms:
+                forms[DType.INT8] = self._joined(name)
+                return self.form(name, dtype)
+            known = self.constant(name) is not None
+            forms[dtype] = self._stored(name, dtype) if known else cast(self, name, forms, dtype)
+        return forms[dtype]
+
+    def operand(self, name: str) -> Operand:
+        """A value in the precision of the layer that is being quantised."""
+        return self.form(name, self.precision)
 
     def int8(self, name: str) -> Operand:
         """The int8 form of a value; a constant gets a scale of its own."""
-        if name not in self._int8:
-            values = self.constant(name)
-            if name in self._parts:
-                self._int8[name] = self._joined(name)
-            else:
-                stored = self._cast(name) if values is None else self._stored(name, values)
-                self._int8[name] = stored
-        return self._int8[name]
+        return self.form(name, DType.INT8)
+
+    def bf16(self, name: str) -> Operand:
+        """The BF16 form of a value."""
+        return self.form(name, DType.BF16)
 
     def _joined(self, name: str) -> Operand:
         """The sum of the parts, in the steps of the coarsest."""
@@ -98,31 +134,17 @@ class Rewriter:
         element all but one are 0."""
         return self._parts.get(name) or (self.int8(name),)
 
-    def _cast(self, name: str) -> Operand:
-        quantised = Quantize(
-            name=self.fresh(name, "quant_i8"),
-            inputs=(self._fp32[name],),
-            scale=1 / self.scale(name),
-        )
-        return self._operand(self.graph.add(quantised))
-
-    def _stored(self, name: str, values: Array) -> Operand:
-        array, scale = quantise_tensor(values)
-        return Operand(self.store(name, "int8", array), tuple(array.shape), scale)
-
     def fp32(self, name: str) -> str:
         """Name of the fp32 form of a value."""
-        if name not in self._fp32:
-            values = self.constant(name)
-            self._fp32[name] = (
-                self._dequantised(name) if values is None else self.store(name, "fp32", values)
-            )
-        return self._fp32[name]
+        return self.form(name, DType.FP32).name
 
-    def _dequantised(self, name: str) -> str:
-        x = self.int8(name)
-        cast = Dequantize(name=self.fresh(name, "dequant"), inputs=(x.name,), scale=x.scale)
-        return self.graph.add(cast).name
+    def _stored(self, name: str, dtype: DType) -> Operand:
+        values, scale = self.source.constants[name], 1.0
+        if dtype is DType.INT8:
+            values, scale = quantise_tensor(values)
+        elif dtype is DType.BF16:
+            values = encode(values)
+        return Operand(self.store(name, dtype.value, values), tuple(values.shape), scale, dtype)
 
     def int8_at(self, name: str, scale: float, helper: str, suffix: str) -> Operand:
         """The int8 form of a value in steps of `scale`; where it has other steps, a change
@@ -170,12 +192,17 @@ class Rewriter:
         return name
 
     def add(self, op: Op) -> Operand:
-        """Add a helper op with an int8 result."""
+        """Add a helper op."""
         return self._operand(self.graph.add(op))
+
+    def define(self, op: Op) -> None:
+        """Add the op that computes the layer of the same name, in its own element type."""
+        operand = self._operand(self.graph.add(op))
+        self._forms.setdefault(op.name, {})[operand.dtype] = operand
 
     def define_int8(self, op: Op) -> None:
         """Add the op that computes the layer of the same name in int8."""
-        self._int8[op.name] = self._operand(self.graph.add(op))
+        self.define(op)
 
     def define_parts(self, name: str, parts: Sequence[Operand]) -> None:
         """Say that these add up to the layer of that name, of which no other form is made
@@ -184,29 +211,25 @@ class Rewriter:
 
     def define_fp32(self, op: Op) -> None:
         """Add the op that computes the layer of the same name in fp32 (or moves integers)."""
-        self._fp32[op.name] = self.graph.add(op).name
+        self.define(op)
 
     def define_indices(self, op: Op) -> None:
         """Add the op that computes positions, which steps of a scale cannot express."""
-        self.define_fp32(op)
+        self.define(op)
         self._indices.add(op.name)
 
-    def define_input(self, op: Input, *, as_fp32: bool) -> None:
-        """Add a network input: int8, or fp32 with a cast behind it; integers as they are."""
+    def define_input(self, op: Input, dtype: DType) -> None:
+        """Add a network input with elements of that type; integers stay as they are."""
         if op.type.dtype is not DType.FP32:
-            self.define_fp32(op)
+            self.define_indices(op)
             return
-        if not as_fp32:
-            quantised = replace(op.type, dtype=DType.INT8, scale=self.scale(op.name))
-            self.define_int8(op.with_(type=quantised))
-            return
-        self.define_fp32(op)
-        self.int8(op.name)
+        scale = self.scale(op.name) if dtype is DType.INT8 else None
+        self.define(op.with_(type=replace(op.type, dtype=dtype, scale=scale)))
 
     def _operand(self, op: Op) -> Operand:
-        scale = op.type.scale
-        assert scale is not None, f"{op.kind} {op.name} has no scale"
-        return Operand(op.name, op.type.shape, scale)
+        dtype, scale = op.type.dtype, op.type.scale
+        assert scale is not None or dtype is not DType.INT8, f"{op.kind} {op.name} has no scale"
+        return Operand(op.name, op.type.shape, scale or 1.0, dtype)
 
 
 def requant(x_scale: float, y_scale: float, *, relu: bool = False) -> Int8Requant:
@@ -249,6 +272,11 @@ class Chain:
         self._flush()
         self._pending = suffix, op.with_(inputs=(self._x.name, *op.inputs[1:]))
 
+    def cut(self, suffix: str, sizes: Shape) -> None:
+        """Append a Slice of the first elements of every axis."""
+        zeros, ones = (0,) * len(sizes), (1,) * len(sizes)
+        self.then(suffix, Slice(name="", inputs=("",), starts=zeros, sizes=sizes, steps=ones))
+
     def _flush(self) -> None:
         if self._pending is not None:
             suffix, op = self._pending
@@ -288,4 +316,4 @@ class Chain:
             self.then("", Reshape(name="", inputs=("",), shape=self._x.shape))
         assert self._pending is not None
         _, op = self._pending
-        self.to.define_int8(op.with_(name=self.layer.name, source=self.layer.source))
+        self.to.define(op.with_(name=self.layer.name, source=self.layer.source))

@@ -1,101 +1,144 @@
-"""The scheme "int8": a float graph to the quantised ops of these chips."""
+"""The schemes "int8", "bf16" and "mixed": a float graph to the quantised ops of these chips.
+
+They are one scheme with different plans: which layer is computed in which precision.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from cvi.errors import InputError, UnsupportedError
 from cvi.ir import DType, Graph, Input
+from cvi.precision import Precision, PrecisionPlan
 from cvi_tpu.chip import ChipSpec
-from cvi_tpu.quantized.registry import all_rules, constraints_of, rule_for
+from cvi_tpu.quantized.choice import Choices
 from cvi_tpu.quantized.rewriter import Rewriter
 from cvi_tpu.quantized.rules.lookup import INDICES
-from cvi_tpu.quantized.thresholds import Thresholds
+from cvi_tpu.quantized.thresholds import Thresholds, no_table
 
 if TYPE_CHECKING:
     from cvi.calibrate.table import CalibrationTable
     from cvi.hookspecs import Chip
-    from cvi.precision import PrecisionPlan
 
-_TYPES = ("int8", "fp32")
+_TYPES = {"int8": DType.INT8, "bf16": DType.BF16, "fp32": DType.FP32}
+
+AUTO = "auto"
+"""The type of an input that its layers compute in."""
 
 
-class Int8Scheme:
-    """Symmetric INT8: one scale T/127 per tensor, one per output channel of a filter.
+class TpuScheme:
+    """Symmetric INT8 (one scale T/127 per tensor, one per output channel of a filter) and
+    BF16, as the plan says.
 
+    default: the precision of layers that no plan names. mixes: whether a layer that cannot
+    be computed in its precision may fall back to the other one.
     Every layer keeps its name, so that the quantised result times its scale can be
     compared with the float layer; helper layers are called `<layer>_<what they do>`.
     """
 
-    name = "int8"
+    name: str
+    default: Precision
+    mixes = False
 
     def quantize(
         self,
         graph: Graph,
         table: CalibrationTable | None,
-        plan: PrecisionPlan,
+        plan: PrecisionPlan | None,
         chip: Chip,
         *,
-        inputs_type: str = "int8",
+        inputs_type: str = AUTO,
         outputs_type: str = "fp32",
     ) -> Graph:
         """The quantised graph; its outputs are in the order of the float graph's.
 
-        inputs_type, outputs_type: int8, or fp32 with casts on the CPU; inputs of integers
-        stay what they are, positions and lists of boxes are always fp32. UnsupportedError
-        lists every layer that cannot be quantised, InputError when the table lacks one.
+        inputs_type, outputs_type: int8, bf16 or fp32; inputs "auto": as they are computed
+        with. Inputs of integers stay what they are, and positions (of maxima) and lists of
+        boxes are always fp32. UnsupportedError lists every layer that cannot be computed,
+        InputError when INT8 layers lack a threshold.
         """
-        _check_type("inputs type", inputs_type)
-        _check_type("outputs type", outputs_type)
-        _check_plan(graph, plan)
-        self._check(graph, chip)
-        to = Rewriter(graph, Thresholds(graph, table), spec_of(chip))
-        rules = all_rules()
+        _check_type("inputs type", inputs_type, (*_TYPES, AUTO))
+        _check_type("outputs type", outputs_type, tuple(_TYPES))
+        choices = self._choices(graph, plan, chip)
+        self._check(graph, choices)
+        if table is None and choices.uses(DType.INT8):
+            raise no_table(graph)
+        thresholds = None if table is None else Thresholds(graph, table)
+        to = Rewriter(graph, thresholds, spec_of(chip))
         for op in graph.ops:
             if isinstance(op, Input):
-                to.define_input(op, as_fp32=inputs_type == "fp32")
+                to.define_input(op, _input_type(op, graph, choices, inputs_type))
                 continue
-            rule = rule_for(op, rules)
-            assert rule is not None  # problems() has reported ops without a rule
-            rule(op, to)
+            to.precision, to.read_in = choices[op.name].precision, choices.read_in(op.name)
+            choices.rule(op)(op, to)
         to.graph.outputs = tuple(
-            to.fp32(name)
-            if outputs_type == "fp32" or _has_no_scale(name, to)
-            else to.int8(name).name
+            to.form(name, DType.FP32 if _has_no_scale(name, to) else _TYPES[outputs_type]).name
             for name in graph.outputs
         )
         to.graph.check()
         return to.graph
 
-    def problems(self, graph: Graph, chip: Chip) -> list[str]:
-        """Layers that this scheme cannot quantise for the chip: name, op, reason, advice."""
-        spec = spec_of(chip)
-        rules = all_rules()
-        found = []
-        for op in graph.ops:
-            where = f"{op.name} ({op.kind}): "
-            if isinstance(op, Input):
-                if op.type.dtype not in (DType.FP32, *INDICES):
-                    found.append(f"{where}the input is {op.type}; INT8 needs fp32 inputs")
-                continue
-            broken = [c for c in constraints_of(op) if not c.holds(op, graph, spec)]
-            found += [where + (f"{c.reason}; {c.advice}" if c.advice else c.reason) for c in broken]
-            if not broken and rule_for(op, rules) is None:
-                found.append(
-                    f"{where}there is no INT8 rule for this op; end the network before it with "
-                    "--outputs, or install a plugin with a rule"
-                )
-        return found
+    def problems(self, graph: Graph, chip: Chip, plan: PrecisionPlan | None = None) -> list[str]:
+        """Layers that this scheme cannot compute for the chip: name, op, reason, advice."""
+        return list(_problems(graph, self._choices(graph, plan, chip)))
 
-    def _check(self, graph: Graph, chip: Chip) -> None:
-        problems = self.problems(graph, chip)
+    def notes(self, graph: Graph, chip: Chip, plan: PrecisionPlan | None = None) -> list[str]:
+        """Layers that are computed in another precision than planned, and why."""
+        return [c.note for _, c in self._choices(graph, plan, chip).items() if c.note]
+
+    def _choices(self, graph: Graph, plan: PrecisionPlan | None, chip: Chip) -> Choices:
+        spec = spec_of(chip)
+        plan = plan or PrecisionPlan(self.default)
+        self._check_plan(graph, plan)
+        return Choices(graph, plan, spec, mixes=self.mixes)
+
+    def _check_plan(self, graph: Graph, plan: PrecisionPlan) -> None:
+        if plan.default is not self.default:
+            raise UnsupportedError(
+                f"the scheme {self.name} cannot compute layers in {plan.default}",
+                fix=f"use --quant {plan.default.value.lower()}",
+            )
+        others = [f"{name}: {mode}" for name, mode in plan.layers.items()]
+        if others and not self.mixes:
+            raise UnsupportedError(
+                f"the scheme {self.name} computes every layer in {self.default}",
+                where=graph.name,
+                fix="use --quant mixed, or leave the mix table out",
+                problems=others,
+            )
+
+    def _check(self, graph: Graph, choices: Choices) -> None:
+        problems = list(_problems(graph, choices))
         if problems:
             raise UnsupportedError(
-                f"INT8 cannot do {len(problems)} of the network's layers",
+                f"{self.name.upper()} cannot do {len(problems)} of the network's layers",
                 where=graph.name,
                 fix="see the advice of each",
                 problems=problems,
             )
+
+
+class Int8Scheme(TpuScheme):
+    """Every layer in INT8."""
+
+    name = "int8"
+    default = Precision.INT8
+
+
+class Bf16Scheme(TpuScheme):
+    """Every layer in BF16."""
+
+    name = "bf16"
+    default = Precision.BF16
+
+
+class MixedScheme(TpuScheme):
+    """INT8, but for layers that the plan names and those that INT8 cannot do."""
+
+    name = "mixed"
+    default = Precision.INT8
+    mixes = True
 
 
 def spec_of(chip: Chip) -> ChipSpec:
@@ -109,6 +152,14 @@ def spec_of(chip: Chip) -> ChipSpec:
     return spec
 
 
+def _problems(graph: Graph, choices: Choices) -> Iterator[str]:
+    for op in graph.inputs:
+        if op.type.dtype not in (DType.FP32, *INDICES):
+            yield f"{op.name} ({op.kind}): the input is {op.type}; the TPU needs fp32 inputs"
+    for layer, choice in choices.items():
+        yield from (f"{layer.name} ({layer.kind}): {problem}" for problem in choice.problems)
+
+
 def _has_no_scale(name: str, to: Rewriter) -> bool:
     """Whether a value is made of positions or is a list of boxes: numbers of classes and
     pixels have no one scale."""
@@ -116,23 +167,15 @@ def _has_no_scale(name: str, to: Rewriter) -> bool:
     return to.is_index(name) or (op is not None and bool(op.incomparable))
 
 
-def _check_type(label: str, value: str) -> None:
-    if value not in _TYPES:
-        raise InputError(f"the {label} {value!r} is not one of {', '.join(_TYPES)}")
+def _input_type(op: Input, graph: Graph, choices: Choices, asked: str) -> DType:
+    """The type of a network input: as asked, else that of the layers that read it, BF16 if
+    some are of that and some of another."""
+    if asked != AUTO:
+        return _TYPES[asked]
+    types = {choices[user.name].precision for user in graph.users()[op.name]}
+    return next((t for t in (DType.BF16, DType.INT8) if t in types), DType.FP32)
 
 
-def _check_plan(graph: Graph, plan: PrecisionPlan) -> None:
-    from cvi.precision import Precision
-
-    if plan.default is not Precision.INT8:
-        raise UnsupportedError(
-            f"the scheme int8 cannot compute layers in {plan.default}", fix="use --quant int8"
-        )
-    others = [f"{name}: {mode}" for name, mode in plan.layers.items()]
-    if others:
-        raise UnsupportedError(
-            "the scheme int8 computes every layer in INT8",
-            where=graph.name,
-            fix="leave the mix table out",
-            problems=others,
-        )
+def _check_type(label: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise InputError(f"the {label} {value!r} is not one of {', '.join(known)}")

@@ -45,11 +45,7 @@ class Thresholds:
 
     def __init__(self, graph: Graph, table: CalibrationTable | None) -> None:
         if table is None:
-            raise InputError(
-                "INT8 needs a calibration table",
-                where=graph.name,
-                fix="make one with `cvi calibrate`",
-            )
+            raise no_table(graph)
         self.table = table
         self._values = _initial(graph, table)
         _backward(graph, self._values)
@@ -58,6 +54,15 @@ class Thresholds:
     def __getitem__(self, name: str) -> float:
         known = self._values.get(name)
         return self.table.threshold(name) if known is None else known
+
+
+def no_table(graph: Graph) -> InputError:
+    """The error of a network that needs thresholds and has none."""
+    return InputError(
+        "INT8 needs a calibration table",
+        where=graph.name,
+        fix="make one with `cvi calibrate`",
+    )
 
 
 def _initial(graph: Graph, table: CalibrationTable) -> dict[str, float]:

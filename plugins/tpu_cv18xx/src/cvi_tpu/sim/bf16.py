@@ -70,7 +70,9 @@ def add(a: Array, b: Array) -> Float32:
 
 
 def relu(values: Float32) -> Float32:
-    return np.where(values > 0, values, np.float32(0))
+    """Negative numbers become zero, but not those that have overflowed (measured)."""
+    negative = (values < 0) & np.isfinite(values)
+    return np.where(negative, np.float32(0), values)
 
 
 def split(values: Array) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:

@@ -1,42 +1,33 @@
-"""Convolution, depthwise convolution and average pooling on tiles."""
+"""Convolution, depthwise convolution and average pooling on tiles, in INT8 and BF16."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cvi.ir import Array, Op
 from cvi_tpu.codegen.context import Context, View, as_bytes, lowers
+from cvi_tpu.codegen.kernels.finish import Finish, requantise, round_to_bf16, typed
 from cvi_tpu.codegen.kernels.window import Sliding, reach, window_appetite, window_ranges
 from cvi_tpu.codegen.planner import Load, Part, Tile, TiledOp, run, tile_bytes, tiles
 from cvi_tpu.codegen.tiling import Box, Range, split
 from cvi_tpu.isa.instructions import Const, Conv, Depthwise, Quant, Tiu, Window
 from cvi_tpu.isa.operands import Dram, Local, ceil_div
-from cvi_tpu.quantized.ops import Int8AvgPool2d, Int8Conv2d
-
-RECORD = 9
-
-
-def quant_records(bias: Array, multiplier: Array, shift: Array) -> Array:
-    """Per-channel records: int32 bias, uint32 multiplier, uint8 shift (FACTS_TPU 2.3)."""
-    records = np.empty((len(multiplier), RECORD), np.uint8)
-    records[:, 0:4] = as_bytes(bias.astype("<i4")).reshape(-1, 4)
-    records[:, 4:8] = as_bytes(multiplier.astype("<u4")).reshape(-1, 4)
-    records[:, 8] = shift
-    return records
+from cvi_tpu.quantized import bf16
+from cvi_tpu.quantized.ops import Bf16AvgPool2d, Bf16Conv2d, Int8AvgPool2d, Int8Conv2d
 
 
 class _Windowed(TiledOp):
-    """Base: one input with a sliding window, per-channel records, zero point fill."""
+    """Base: one input with a sliding window; what follows the sums is per channel."""
 
-    def __init__(self, ctx: Context, op: Op, sliding: Sliding, records: Array) -> None:
+    def __init__(self, ctx: Context, op: Op, sliding: Sliding, finish: Finish) -> None:
         super().__init__(ctx, op)
         n, c, h, w = self.sources[0].shape
         self.sliding = sliding
         self.axes = sliding.axes((n, c, h, w))
-        self.records = ctx.weight(as_bytes(records)).reshaped(records.shape)
+        self.finish = finish
 
     def ranges(self, dim: str, size: int) -> list[Range]:
         if dim in "hw":
@@ -61,44 +52,40 @@ class _Windowed(TiledOp):
         """The window of a tile whose input is just what it needs."""
         return self.sliding.window(*reach(self.axes, box), fill)
 
-    def load_records(self, channels: Range) -> Load:
-        count = channels.size
-        source = Dram(
-            self.records.region,
-            self.records.address + channels.start * RECORD,
-            (1, count, 1, RECORD),
-            (count * RECORD, RECORD, RECORD),
-        )
-        groups = ceil_div(count, self.spec.lanes)
-        target = Local(0, (1, count, 1, RECORD), (groups * RECORD, RECORD, RECORD, 1))
-        return Load("@records", channels, source, target, "c")
+    def finishing(self, channels: Range) -> list[Load]:
+        """Records or biases of output channels."""
+        load = self.finish.load(channels, self.spec.lanes)
+        return [] if load is None else [load]
 
 
 class TiledConv(_Windowed):
     """A convolution within one group of channels or without groups.
 
-    The reduction over input channels may be cut: partial sums then stay in local memory
-    as 32-bit values in four byte planes (FACTS_TPU 2.3, 3.5).
+    The reduction over input channels may be cut, for BF16 as the op says: partial sums
+    then stay in local memory as 32-bit values in planes (FACTS_TPU 2.3, 3.5).
     """
 
     orders = ("nhwck", "cnhwk")
 
-    def __init__(self, ctx: Context, op: Int8Conv2d) -> None:
+    def __init__(self, ctx: Context, op: ConvOp, finish: Finish) -> None:
         weight = ctx.constant(op.inputs[1])
         oc, ic, kh, kw = weight.shape
-        self.op = op
-        sliding = Sliding((kh, kw), op.stride, op.pads, op.dilation, op.insert)
-        bias = ctx.constant(op.inputs[2]) if op.inputs[2] else np.zeros(oc, np.int32)
-        records = quant_records(bias, ctx.constant(op.inputs[3]), ctx.constant(op.inputs[4]))
-        super().__init__(ctx, op, sliding, records)
+        self.op, self.fill = op, fill_of(op)
+        super().__init__(ctx, op, sliding_of(op, (kh, kw)), finish)
         self.group_in, self.group_out = ic, oc // op.group
         self.reduction = ic
-        # An even number of input channels is computed two at a time: an odd one gets a
-        # channel of zero weights, whatever lies in that lane then counts nothing.
-        self.padded = ic + 1 if ic % 2 and ic >= 3 and ic < self.spec.max_channels else ic
-        packed = np.zeros((oc, kh * kw, self.padded), np.int8)
+        # An even number of bytes is computed two at a time: an odd one gets a channel of
+        # zero weights, whatever lies in that lane then counts nothing.
+        pairs = isinstance(op, Int8Conv2d) and ic % 2 and ic >= 3
+        self.padded = ic + 1 if pairs and ic < self.spec.max_channels else ic
+        packed = np.zeros((oc, kh * kw, self.padded), weight.dtype)
         packed[:, :, :ic] = weight.reshape(oc, ic, kh * kw).transpose(0, 2, 1)
-        self.weight = ctx.weight(as_bytes(packed)).reshaped((oc, kh * kw, self.padded))
+        self.weight = typed(ctx.weight(as_bytes(packed)), packed.shape, packed.itemsize)
+
+    def depths(self) -> list[int]:
+        if isinstance(self.op, Bf16Conv2d):
+            return [self.op.step or self.reduction]
+        return super().depths()
 
     def ranges(self, dim: str, size: int) -> list[Range]:
         if dim != "c" or self.op.group == 1:
@@ -126,8 +113,7 @@ class TiledConv(_Windowed):
         return [self.part(tile.box, self.channels(tile), depends)]
 
     def constants(self, tile: Tile) -> list[Load]:
-        records = [self.load_records(tile.box.c)] if tile.last else []
-        return [self._load_weight(tile), *records]
+        return [self._load_weight(tile), *(self.finishing(tile.box.c) if tile.last else ())]
 
     def _load_weight(self, tile: Tile) -> Load:
         taps, depth, count = self.weight.shape[1], self._depth(tile), tile.box.c.size
@@ -139,29 +125,31 @@ class TiledConv(_Windowed):
             window.address,
             (1, count, taps, depth),
             (count * c_stride, c_stride, h_stride),
+            bf16=self.element_bytes > 1,
         )
-        size = taps * depth
-        groups = ceil_div(count, self.spec.lanes)
-        target = Local(0, (1, count, taps, depth), (groups * size, size, depth, 1))
+        row = depth * self.element_bytes
+        strides = (
+            ceil_div(count, self.spec.lanes) * taps * row, taps * row, row, self.element_bytes
+        )  # fmt: skip
+        target = Local(0, (1, count, taps, depth), strides, bf16=source.bf16)
         return Load("@weight", (tile.box.c, tile.k), source, target, "ck")
 
     def planes(self, cut_k: bool) -> int:
-        return 4 if cut_k else 1
+        return 4 // self.element_bytes if cut_k else 1
 
     def emit(
         self, tile: Tile, result: Local, operands: Sequence[Local], at: Mapping[str, int]
     ) -> list[Tiu]:
         n, _, h, w = operands[0].shape
         source = replace(operands[0], shape=(n, self._depth(tile), h, w))
-        quant = Quant(per_channel=True, bias=True, records=at.get("@records", 0), relu=self.op.relu)
         partial = (0 if tile.first else 1) | (0 if tile.last else 2)
         return [
             Conv(
                 result=result,
                 input=source,
                 weight=at["@weight"],
-                window=self.window(tile.box, self.op.fill),
-                quant=quant if tile.last else Quant(),
+                window=self.window(tile.box, self.fill),
+                quant=self.finish.quant(at.get("@records", 0)) if tile.last else Quant(),
                 partial=partial,
                 partial_plane=tile_bytes(result) if partial else 0,
                 layer=self.layer,
@@ -171,7 +159,8 @@ class TiledConv(_Windowed):
     def cycles(self, tile: Tile) -> float:
         kh, kw = self.sliding.kernel
         depth = self._depth(tile)
-        loop = kh * kw * (ceil_div(depth, 2) if depth % 2 == 0 and depth >= 4 else depth)
+        twice = self.element_bytes == 1 and depth % 2 == 0 and depth >= 4
+        loop = kh * kw * (depth // 2 if twice else depth)
         return 72 + self.rounds(tile.box) * max(loop + 1, 16)
 
 
@@ -182,11 +171,11 @@ class TiledDepthwise(_Windowed):
     strict = False
 
     def __init__(
-        self, ctx: Context, op: Op, sliding: Sliding, records: Array, weight: Array | int,
-        *, fill: int, relu: bool,
+        self, ctx: Context, op: Op, sliding: Sliding, finish: Finish, weight: Array | int,
+        *, fill: int = 0,
     ) -> None:  # fmt: skip
-        super().__init__(ctx, op, sliding, records)
-        self.fill, self.relu = fill, relu
+        super().__init__(ctx, op, sliding, finish)
+        self.fill = fill
         self.weight: View | int = (
             weight if isinstance(weight, int) else ctx.weight(as_bytes(weight))
         )
@@ -195,16 +184,22 @@ class TiledDepthwise(_Windowed):
         return [self.part(tile.box, tile.box.c, "nchw")]
 
     def constants(self, tile: Tile) -> list[Load]:
-        found = [self.load_records(tile.box.c)]
+        found = self.finishing(tile.box.c)
         if isinstance(self.weight, View):
             found.append(self._load_weight(self.weight, tile.box.c))
         return found
 
     def _load_weight(self, weight: View, channels: Range) -> Load:
         kh, kw = self.sliding.kernel
-        shape = (1, channels.size, kh, kw)
-        address = weight.address + channels.start * kh * kw
-        source = Dram(weight.region, address, shape, (channels.size * kh * kw, kh * kw, kw))
+        shape, size = (1, channels.size, kh, kw), self.element_bytes
+        filter_bytes = kh * kw * size
+        source = Dram(
+            weight.region,
+            weight.address + channels.start * filter_bytes,
+            shape,
+            (channels.size * filter_bytes, filter_bytes, kw * size),
+            bf16=size > 1,
+        )
         return Load("@weight", channels, source, self.local(0, shape), "c")
 
     def emit(
@@ -216,7 +211,7 @@ class TiledDepthwise(_Windowed):
                 input=operands[0],
                 weight=Const(self.weight) if isinstance(self.weight, int) else at["@weight"],
                 window=self.window(tile.box, self.fill),
-                quant=Quant(per_channel=True, bias=True, records=at["@records"], relu=self.relu),
+                quant=self.finish.quant(at.get("@records", 0)),
                 layer=self.layer,
             )
         ]
@@ -226,19 +221,39 @@ class TiledDepthwise(_Windowed):
         return 31 + self.rounds(tile.box) * max(2 * kh * kw * self.sliding.stride[1] + 1, 16)
 
 
-def tiled_conv(op: Int8Conv2d, ctx: Context) -> TiledOp:
+ConvOp = Int8Conv2d | Bf16Conv2d
+
+
+def sliding_of(op: ConvOp, kernel: tuple[int, int]) -> Sliding:
+    """How the window of a convolution moves."""
+    return Sliding(kernel, op.stride, op.pads, op.dilation, op.insert)
+
+
+def fill_of(op: ConvOp) -> int:
+    """What padding holds: BF16 can only have zeros (FACTS_TPU 3.5)."""
+    return op.fill if isinstance(op, Int8Conv2d) else 0
+
+
+def finish_of(op: ConvOp, ctx: Context) -> Finish:
+    """What follows the sums of a convolution."""
+    bias = ctx.constant(op.inputs[2]) if op.inputs[2] else None
+    if isinstance(op, Bf16Conv2d):
+        return round_to_bf16(ctx, bias, op.type.shape[1], relu=op.relu)
+    multiplier, shift = (ctx.constant(name) for name in op.inputs[3:])
+    return requantise(ctx, bias, multiplier, shift, relu=op.relu)
+
+
+def tiled_conv(op: ConvOp, ctx: Context) -> TiledOp:
     """The kernel of a convolution: depthwise when every channel is a group of its own."""
     weight = ctx.constant(op.inputs[1])
     oc, ic = weight.shape[:2]
+    finish = finish_of(op, ctx)
     if op.group == 1 or ic > 1 or op.group != oc:
-        return TiledConv(ctx, op)
-    dilation = op.dilation
-    if "depthwise_undilated" in ctx.spec.features:
-        weight, dilation = widened(weight, dilation), (1, 1)
-    sliding = Sliding((weight.shape[2], weight.shape[3]), op.stride, op.pads, dilation, op.insert)
-    bias = ctx.constant(op.inputs[2]) if op.inputs[2] else np.zeros(oc, np.int32)
-    records = quant_records(bias, ctx.constant(op.inputs[3]), ctx.constant(op.inputs[4]))
-    return TiledDepthwise(ctx, op, sliding, records, weight, fill=op.fill, relu=op.relu)
+        return TiledConv(ctx, op, finish)
+    if isinstance(op, Int8Conv2d) and "depthwise_undilated" in ctx.spec.features:
+        weight, op = widened(weight, op.dilation), op.with_(dilation=(1, 1))
+    sliding = sliding_of(op, (weight.shape[2], weight.shape[3]))
+    return TiledDepthwise(ctx, op, sliding, finish, weight, fill=fill_of(op))
 
 
 def widened(weight: Array, dilation: tuple[int, int]) -> Array:
@@ -250,35 +265,55 @@ def widened(weight: Array, dilation: tuple[int, int]) -> Array:
     return wide
 
 
-@lowers(Int8Conv2d)
+@lowers(Int8Conv2d, Bf16Conv2d)
 def lower_conv(op: Op, ctx: Context) -> None:
     """A convolution, plain, grouped, depthwise or transposed."""
-    assert isinstance(op, Int8Conv2d)
+    assert isinstance(op, ConvOp)
     run(tiled_conv(op, ctx))
 
 
-@tiles(Int8Conv2d)
+@tiles(Int8Conv2d, Bf16Conv2d)
 def fusable_conv(op: Op, ctx: Context) -> TiledOp | None:
     """A convolution that is computed by one instruction per tile."""
-    assert isinstance(op, Int8Conv2d)
+    assert isinstance(op, ConvOp)
     tiled = tiled_conv(op, ctx)
-    return None if isinstance(tiled, TiledConv) and op.group > 1 else tiled
+    if not isinstance(tiled, TiledConv):
+        return tiled
+    whole = op.group == 1 and tiled.depths()[0] >= tiled.reduction
+    return tiled if whole or (op.group == 1 and isinstance(op, Int8Conv2d)) else None
+
+
+@dataclass(frozen=True)
+class _Mean:
+    """What makes the mean of a window's sum: a constant weight and what follows."""
+
+    weight: int
+    finish: Finish
+
+
+AvgOp = Int8AvgPool2d | Bf16AvgPool2d
+
+
+def _means(op: AvgOp, ctx: Context) -> dict[int, _Mean]:
+    """By how many elements of a window count."""
+    channels = op.type.shape[1]
+    if isinstance(op, Bf16AvgPool2d):
+        finish = round_to_bf16(ctx, None, channels, relu=op.relu)
+        return {count: _Mean(bf16.pattern(factor), finish) for count, factor in op.factors}
+    found = {}
+    for count, weight, multiplier, shift in op.rates:
+        m, s = np.full(channels, multiplier, np.uint32), np.full(channels, shift, np.uint8)
+        found[count] = _Mean(weight, requantise(ctx, None, m, s, relu=op.relu))
+    return found
 
 
 class TiledAvgPool(TiledDepthwise):
     """Average pooling of the part of a plane in which all windows count equally many
     elements: a depthwise convolution with one constant weight."""
 
-    def __init__(self, ctx: Context, op: Int8AvgPool2d, rate: tuple[int, int, int, int]) -> None:
-        _, weight, multiplier, shift = rate
-        channels = op.type.shape[1]
-        records = quant_records(
-            np.zeros(channels, np.int32),
-            np.full(channels, multiplier, np.uint32),
-            np.full(channels, shift, np.uint8),
-        )
+    def __init__(self, ctx: Context, op: AvgOp, mean: _Mean) -> None:
         sliding = Sliding(op.kernel, op.stride, op.pads)
-        super().__init__(ctx, op, sliding, records, weight, fill=0, relu=op.relu)
+        super().__init__(ctx, op, sliding, mean.finish, mean.weight)
         self.area = (Range(0, self.output[2]), Range(0, self.output[3]))
 
     def layer_signature(self) -> Hashable:
@@ -307,7 +342,7 @@ def runs(counts: list[int]) -> list[tuple[Range, int]]:
     return found
 
 
-def window_counts(op: Int8AvgPool2d, dim: int, length: int, outputs: int) -> list[int]:
+def window_counts(op: AvgOp, dim: int, length: int, outputs: int) -> list[int]:
     """Per output index along h (0) or w (1): how many elements of the window count."""
     before, after = op.pads[dim], op.pads[dim + 2]
     if op.count_include_pad:
@@ -318,29 +353,28 @@ def window_counts(op: Int8AvgPool2d, dim: int, length: int, outputs: int) -> lis
     return [min(s + op.kernel[dim], high) - max(s, low) for s in starts]
 
 
-@lowers(Int8AvgPool2d)
+@lowers(Int8AvgPool2d, Bf16AvgPool2d)
 def lower_avg_pool(op: Op, ctx: Context) -> None:
     """Average pooling, one part of the plane after the other by the number of elements
     that count in a window."""
-    assert isinstance(op, Int8AvgPool2d)
-    rates = {rate[0]: rate for rate in op.rates}
+    assert isinstance(op, AvgOp)
+    means = _means(op, ctx)
     _, _, h, w = ctx.view(op.inputs[0]).shape
     _, _, oh, ow = op.type.shape
     rows = runs(window_counts(op, 0, h, oh))
     columns = runs(window_counts(op, 1, w, ow))
     for row, row_count in rows:
         for column, column_count in columns:
-            run(TiledAvgPool(ctx, op, rates[row_count * column_count]).restrict(row, column))
+            run(TiledAvgPool(ctx, op, means[row_count * column_count]).restrict(row, column))
 
 
-@tiles(Int8AvgPool2d)
+@tiles(Int8AvgPool2d, Bf16AvgPool2d)
 def fusable_avg_pool(op: Op, ctx: Context) -> TiledOp | None:
     """Average pooling in which all windows count equally many elements."""
-    assert isinstance(op, Int8AvgPool2d)
+    assert isinstance(op, AvgOp)
     _, _, h, w = ctx.view(op.inputs[0]).shape
     _, _, oh, ow = op.type.shape
     counts = {a * b for a in window_counts(op, 0, h, oh) for b in window_counts(op, 1, w, ow)}
     if len(counts) > 1:
         return None
-    rates = {rate[0]: rate for rate in op.rates}
-    return TiledAvgPool(ctx, op, rates[counts.pop()])
+    return TiledAvgPool(ctx, op, _means(op, ctx)[counts.pop()])

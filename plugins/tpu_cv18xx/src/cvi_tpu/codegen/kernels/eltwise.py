@@ -13,7 +13,7 @@ from cvi_tpu.codegen.context import Context, View, as_bytes, lowers
 from cvi_tpu.codegen.planner import Load, Part, Tile, TiledOp, run, tile_bytes, tiles
 from cvi_tpu.codegen.tiling import Box, Range
 from cvi_tpu.codegen.tpu import OnTpu
-from cvi_tpu.isa.instructions import Arith, ArithOp, Const, Lut, Tiu
+from cvi_tpu.isa.instructions import Arith, ArithOp, Const, Instruction, Lut, Tiu
 from cvi_tpu.isa.operands import Dram, Local, Shape4
 from cvi_tpu.quantized.ops import (
     Int8Add,
@@ -70,17 +70,18 @@ class TiledEltwise(TiledOp):
             return load
         shape = (n, count, h, w)
         strides = (load.source.strides[0], 0, load.source.strides[2])
-        source = Dram(load.source.region, load.source.address, shape, strides)
-        return Load(load.slot, (load.key, count), source, self.local(0, shape), load.depends)
+        source = replace(load.source, shape=shape, strides=strides)
+        target = self.local(0, shape, load.target.element_bytes)
+        return Load(load.slot, (load.key, count), source, target, load.depends)
 
     def emit(
         self, tile: Tile, result: Local, operands: Sequence[Local], at: Mapping[str, int]
-    ) -> list[Tiu]:
+    ) -> Sequence[Instruction]:
         return self.arithmetic(result, [repeated(x, result.shape) for x in operands], at)
 
     def arithmetic(
         self, result: Local, operands: Sequence[Local], at: Mapping[str, int]
-    ) -> list[Tiu]:
+    ) -> Sequence[Instruction]:
         """The instructions on operands of one shape."""
         raise NotImplementedError
 
@@ -219,16 +220,11 @@ KINDS: dict[type[Op], type[TiledEltwise]] = {
 }
 
 
-@tiles(*KINDS)
-def tiled_eltwise(op: Op, ctx: Context) -> TiledOp | None:
-    """An element-wise op, to be fused with its neighbours."""
-    return _tiled(KINDS[type(op)], op, ctx)
-
-
-@lowers(*KINDS)
-def lower_eltwise(op: Op, ctx: Context) -> None:
-    """An element-wise op alone."""
-    _lower(KINDS[type(op)], op, ctx)
+def register(kinds: Mapping[type[Op], type[TiledEltwise]]) -> None:
+    """Register these kernels of element-wise ops."""
+    for kind, kernel in kinds.items():
+        lowers(kind)(partial(_lower, kernel))
+        tiles(kind)(partial(_tiled, kernel))
 
 
 def elementwise(kernel: type[TiledEltwise]) -> OnTpu:
@@ -260,6 +256,9 @@ def _lower(kernel: type[TiledEltwise], op: Op, ctx: Context) -> None:
         run(kernel(ctx, op, image[:-1], image[-1]))
 
 
+register(KINDS)
+
+
 def spread(elements: int, lanes: int) -> list[tuple[int, Shape4]]:
     """A flat run of elements as (start, shape) pieces: an even share per lane, then the rest."""
     share = elements // lanes
@@ -273,7 +272,8 @@ def spread(elements: int, lanes: int) -> list[tuple[int, Shape4]]:
 
 def flat(view: View, start: int, shape: Shape4) -> View:
     """`prod(shape)` elements of a dense view from `start` on."""
-    return View.dense(view.region, view.address + start * view.element_bytes, shape)
+    address = view.address + start * view.element_bytes
+    return View.dense(view.region, address, shape, view.element_bytes)
 
 
 def in_four_dims(views: Sequence[View]) -> Iterator[list[View]]:

@@ -15,7 +15,9 @@ from cvi_tpu.codegen.tiling import Box
 from cvi_tpu.isa.instructions import MatMul, MatrixCopy, Tdma, Tiu
 from cvi_tpu.isa.operands import Dram, Local, Matrix, Shape4, ceil_div, dram_matrix
 from cvi_tpu.isa.tiu_matmul import matrix_strides
-from cvi_tpu.quantized.ops import Int8MatMul
+from cvi_tpu.quantized.ops import Bf16MatMul, Int8MatMul
+
+Product = Int8MatMul | Bf16MatMul
 
 
 @dataclass(frozen=True)
@@ -46,20 +48,24 @@ class Stack:
         row, column = self.view.strides[-2:]
         inside = box.h.start * row + box.w.start * column
         address = self.view.address + self.offsets[box.n.start] + inside
-        return dram_matrix(self.view.region, address, box.h.size, box.w.size, row_stride=row)
+        return dram_matrix(
+            self.view.region, address, box.h.size, box.w.size, row_stride=row,
+            bf16=self.view.element_bytes > 1,
+        )  # fmt: skip
 
 
 class TiledMatMul(TiledOp):
     """Products of a batch of matrices, seen as (batch, 1, rows, columns).
 
     Tiles lie in local memory as matrices (FACTS_TPU 2.2). The reduction may be cut:
-    partial sums then stay in local memory as 32-bit values in four byte planes (3.7).
+    partial sums then stay in local memory as 32-bit values in planes (3.7). For BF16 the op
+    says how.
     """
 
     orders = ("nchwk", "ncwhk")
     prefers_overlap = True
 
-    def __init__(self, ctx: Context, op: Int8MatMul, left: View, right: View, target: View) -> None:
+    def __init__(self, ctx: Context, op: Product, left: View, right: View, target: View) -> None:
         lead, (rows, columns) = target.shape[:-2], target.shape[-2:]
         output = (prod(lead), 1, rows, columns)
         super().__init__(ctx, op, (left, right), target, output)
@@ -79,7 +85,17 @@ class TiledMatMul(TiledOp):
 
     def units(self) -> Mapping[str, int]:
         """As many columns as all lanes compute at once."""
-        return {**super().units(), "w": self.spec.lanes * self.spec.eu_bytes}
+        return {**super().units(), "w": self.spec.lanes * self.unit}
+
+    @property
+    def unit(self) -> int:
+        """Columns that a lane computes at a time."""
+        return self.spec.eu_bytes // self.element_bytes
+
+    def depths(self) -> list[int]:
+        if isinstance(self.op, Bf16MatMul):
+            return [self.op.step or self.reduction]
+        return super().depths()
 
     def parts(self, tile: Tile) -> list[Part]:
         box = tile.box
@@ -96,12 +112,14 @@ class TiledMatMul(TiledOp):
     def store(self, box: Box) -> Dram:
         return self.result.part(box)
 
-    def local(self, address: int, shape: Shape4) -> Local:
+    def local(self, address: int, shape: Shape4, element_bytes: int = 0) -> Local:
         """A matrix as the tensor (rows, pieces, 1, width) that it is stored as."""
         *_, rows, columns = shape
-        pieces, width = cut(columns, self.spec.lanes, self.spec.eu_bytes)
-        row, group = matrix_strides(pieces, width, False, self.spec)
-        return Local(address, (rows, pieces, 1, width), (row, group, width, 1))
+        size = element_bytes or self.element_bytes
+        pieces, width = cut(columns, self.spec.lanes, self.unit)
+        row, group = matrix_strides(pieces, width, size > 1, self.spec)
+        strides = (row, group, width * size, size)
+        return Local(address, (rows, pieces, 1, width), strides, bf16=size > 1)
 
     def transfer(self, source: Local | Dram, target: Local | Dram) -> Tdma:
         dram = source if isinstance(source, Dram) else target
@@ -113,7 +131,7 @@ class TiledMatMul(TiledOp):
         return MatrixCopy(source=sides[0], target=sides[1], layer=self.layer)
 
     def planes(self, cut_k: bool) -> int:
-        return 4 if cut_k else 1
+        return 4 // self.element_bytes if cut_k else 1
 
     def emit(
         self, tile: Tile, result: Local, operands: Sequence[Local], at: Mapping[str, int]
@@ -121,14 +139,16 @@ class TiledMatMul(TiledOp):
         del at
         rows, depth, columns = tile.box.h.size, tile.k.size, tile.box.w.size
         partial = (0 if tile.first else 1) | (0 if tile.last else 2)
+        op = self.op
+        rate = (op.multiplier, op.shift) if isinstance(op, Int8MatMul) and tile.last else (None, 0)
         return [
             MatMul(
                 result=matrix(result, rows, columns),
                 left=matrix(operands[0], rows, depth),
                 right=matrix(operands[1], depth, columns),
-                multiplier=self.op.multiplier if tile.last else None,
-                shift=self.op.shift if tile.last else 0,
-                relu=self.op.relu and tile.last,
+                multiplier=rate[0],
+                shift=rate[1],
+                relu=op.relu and tile.last,
                 partial=partial,
                 partial_plane=tile_bytes(result) if partial else 0,
                 layer=self.layer,
@@ -137,8 +157,8 @@ class TiledMatMul(TiledOp):
 
     def cycles(self, tile: Tile) -> float:
         rows, columns = tile.box.h.size, tile.box.w.size
-        pieces, width = cut(columns, self.spec.lanes, self.spec.eu_bytes)
-        rounds = rows * ceil_div(pieces, self.spec.lanes) * ceil_div(width, self.spec.eu_bytes)
+        pieces, width = cut(columns, self.spec.lanes, self.unit)
+        rounds = rows * ceil_div(pieces, self.spec.lanes) * ceil_div(width, self.unit)
         return 72 + rounds * (tile.k.size + 1)
 
 
@@ -152,7 +172,9 @@ def cut(columns: int, lanes: int, unit: int) -> tuple[int, int]:
 def matrix(tensor: Local, rows: int, columns: int) -> Matrix:
     """The matrix that a tensor (rows, pieces, 1, width) holds."""
     _, pieces, _, width = tensor.shape
-    return Matrix(tensor.address, rows, columns, pieces, width, tensor.strides[:2])
+    return Matrix(
+        tensor.address, rows, columns, pieces, width, tensor.strides[:2], bf16=tensor.bf16
+    )
 
 
 def joined(left: View, right: View, target: View) -> tuple[View, View, View]:
@@ -169,9 +191,9 @@ def joined(left: View, right: View, target: View) -> tuple[View, View, View]:
     )
 
 
-@lowers(Int8MatMul)
+@lowers(Int8MatMul, Bf16MatMul)
 def lower_matmul(op: Op, ctx: Context) -> None:
     """Products of matrices, one after the other."""
-    assert isinstance(op, Int8MatMul)
+    assert isinstance(op, Product)
     left, right = (ctx.view(name) for name in op.inputs)
     run(TiledMatMul(ctx, op, *joined(left, right, ctx.view(op.name))))

@@ -14,9 +14,12 @@ from cvi_tpu.codegen.planner import Part, Tile, TiledOp, run, tiles
 from cvi_tpu.codegen.tiling import Box, Range
 from cvi_tpu.isa.instructions import Arith, ArithOp, Const, Pool, PoolOp, Tiu
 from cvi_tpu.isa.operands import Local, ceil_div
-from cvi_tpu.quantized.ops import Int8MaxPool2d
+from cvi_tpu.quantized import bf16
+from cvi_tpu.quantized.ops import Bf16MaxPool2d, Int8MaxPool2d
 
 LOWEST = -128
+
+PoolingOp = Int8MaxPool2d | Bf16MaxPool2d
 
 ARITH_START, ARITH_ROUND = 40.0, 8.0
 """Cycles of an operation on two tensors: to start, and per round of all lanes (FACTS_COST 1)."""
@@ -31,10 +34,11 @@ class TiledMaxPool(TiledOp):
 
     orders = ("nchwk",)
 
-    def __init__(self, ctx: Context, op: Int8MaxPool2d) -> None:
+    def __init__(self, ctx: Context, op: PoolingOp) -> None:
         super().__init__(ctx, op)
         n, c, h, w = self.sources[0].shape
-        self.sliding = Sliding(op.kernel, op.stride, op.pads, op.dilation)
+        dilation = op.dilation if isinstance(op, Int8MaxPool2d) else (1, 1)
+        self.sliding = Sliding(op.kernel, op.stride, op.pads, dilation)
         self.axes = self.sliding.axes((n, c, h, w))
 
     def layer_signature(self) -> Hashable:
@@ -62,7 +66,8 @@ class TiledMaxPool(TiledOp):
         source = operands[0]
         if self.sliding.dilation != (1, 1):
             return [*self._taps(h.before, w.before, result, source)]
-        window = self.sliding.window(h, w, LOWEST)
+        lowest = bf16.LOWEST if self.element_bytes > 1 else LOWEST
+        window = self.sliding.window(h, w, lowest)
         return [Pool(op=PoolOp.MAX, result=result, input=source, window=window, layer=self.layer)]
 
     def _taps(self, top: int, left: int, result: Local, source: Local) -> Iterator[Tiu]:
@@ -125,17 +130,17 @@ def plane_part(tensor: Local, start: Pair, size: Pair, step: Pair) -> Local:
     return replace(tensor, address=address, shape=(n, c, *size), strides=strides)
 
 
-@tiles(Int8MaxPool2d)
+@tiles(Int8MaxPool2d, Bf16MaxPool2d)
 def fusable_max_pool(op: Op, ctx: Context) -> TiledOp | None:
     """Max pooling."""
-    assert isinstance(op, Int8MaxPool2d)
+    assert isinstance(op, PoolingOp)
     return TiledMaxPool(ctx, op)
 
 
-@lowers(Int8MaxPool2d)
+@lowers(Int8MaxPool2d, Bf16MaxPool2d)
 def lower_max_pool(op: Op, ctx: Context) -> None:
     """Max pooling."""
-    assert isinstance(op, Int8MaxPool2d)
+    assert isinstance(op, PoolingOp)
     run(TiledMaxPool(ctx, op))
 
 

@@ -1,4 +1,4 @@
-"""Convolutions."""
+"""Convolutions in INT8 and BF16."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from cvi.ops import Conv2d, Permute, Slice
 from cvi.ops.windows import extent
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.ops import Pair
-from cvi_tpu.quantized.registry import quantizes, requires
+from cvi_tpu.quantized.registry import TPU, quantizes, requires
 from cvi_tpu.quantized.rewriter import Chain, Rewriter
-from cvi_tpu.quantized.rules.filters import Window, convolve, least_stride
+from cvi_tpu.quantized.rules.bf16_filters import filtered
+from cvi_tpu.quantized.rules.filters import Window, least_stride
 
 
 def constants_of(op: Op, to: Rewriter) -> tuple[Array, Array | None]:
@@ -20,27 +21,32 @@ def constants_of(op: Op, to: Rewriter) -> tuple[Array, Array | None]:
     return weight, bias
 
 
-@quantizes(Conv2d)
+@quantizes(Conv2d, precision=TPU)
 def conv2d(op: Conv2d, to: Rewriter) -> None:
-    """One Int8Conv2d; patches (stride as large as the kernel) beyond the stride's range
+    """One convolution; patches (stride as large as the kernel) beyond the stride's range
     are first laid out as channels."""
-    x = to.int8(op.inputs[0])
-    weight, bias = constants_of(op, to)
+    x = to.operand(op.inputs[0])
     chain = Chain(to, op, x)
+    window, weight, bias = _filter(op, chain)
+    filtered(chain, x, window, weight, bias, relu=op.relu, relu_max=op.relu_max)
+    chain.close()
+
+
+def _filter(op: Conv2d, chain: Chain) -> tuple[Window, Array, Array | None]:
+    """How the filter moves over the chain's tensor, the filter and the bias."""
+    weight, bias = constants_of(op, chain.to)
     window = Window(
-        stride=_stride(op, to.source),
+        stride=_stride(op, chain.to.source),
         pads=op.pads,
         dilation=op.dilation,
         group=op.group,
         pad_value=op.pad_value,
     )
-    if max(window.stride) > to.spec.max_stride:
+    if max(window.stride) > chain.to.spec.max_stride:
         patches_to_channels(chain, op.stride)
         weight = weight.reshape(weight.shape[0], -1, 1, 1)
         window = Window(group=op.group)
-    convolve(chain, x, window, weight, bias, relu=op.relu)
-    chain.clamp(op.relu_max, to.scale(op.name))
-    chain.close()
+    return window, weight, bias
 
 
 def patches_to_channels(chain: Chain, size: Pair) -> None:
@@ -67,7 +73,7 @@ def _stride(op: Conv2d, graph: Graph) -> Pair:
     return least_stride(op.stride, (room[0], room[1]))
 
 
-@requires(Conv2d)
+@requires(Conv2d, precision=TPU)
 def strides_in_range(op: Conv2d, graph: Graph, spec: ChipSpec) -> bool:
     """the stride exceeds what the chip can do (15, on the CV182x family 31)
 
@@ -79,7 +85,7 @@ def strides_in_range(op: Conv2d, graph: Graph, spec: ChipSpec) -> bool:
     return kernel == op.stride and not any(op.pads) and op.dilation == (1, 1)
 
 
-@requires(Conv2d)
+@requires(Conv2d, precision=TPU)
 def filter_is_constant(op: Conv2d, graph: Graph, spec: ChipSpec) -> bool:
     """the weight or bias is computed by the network
 

@@ -8,15 +8,16 @@ import numpy as np
 
 from cvi.ir import Array, Op, Shape
 from cvi.ops import BatchNorm, FullyConnected, Scale
-from cvi_tpu.quantized.registry import quantizes, requires
+from cvi_tpu.quantized.registry import TPU, quantizes, requires
 from cvi_tpu.quantized.rewriter import Chain, Rewriter
+from cvi_tpu.quantized.rules.bf16_filters import filtered
 from cvi_tpu.quantized.rules.conv import constants_of, filter_is_constant
-from cvi_tpu.quantized.rules.filters import Window, convolve
+from cvi_tpu.quantized.rules.filters import Window
 
-requires(FullyConnected, Scale, BatchNorm)(filter_is_constant)
+requires(FullyConnected, Scale, BatchNorm, precision=TPU)(filter_is_constant)
 
 
-@quantizes(FullyConnected)
+@quantizes(FullyConnected, precision=TPU)
 def fully_connected(op: FullyConnected, to: Rewriter) -> None:
     """x[..., K] as [M, K, 1, 1], a convolution with weight [N, K, 1, 1], and back."""
     weight, bias = constants_of(op, to)
@@ -28,23 +29,23 @@ def dense(
 ) -> None:
     """A layer that multiplies its first operand's last dim with weight[N, K]."""
     n, k = weight.shape
-    x = to.int8(op.inputs[0])
+    x = to.operand(op.inputs[0])
     chain = Chain(to, op, x)
     chain.reshape("rows", (math.prod(x.shape[:-1]), k, 1, 1))
-    convolve(chain, x, Window(), weight.reshape(n, k, 1, 1), bias, relu=relu)
-    chain.clamp(relu_max, to.scale(op.name))
+    kernel = weight.reshape(n, k, 1, 1)
+    filtered(chain, x, Window(), kernel, bias, relu=relu, relu_max=relu_max)
     chain.reshape("shape", op.type.shape)
     chain.close()
 
 
-@quantizes(Scale)
+@quantizes(Scale, precision=TPU)
 def scale(op: Scale, to: Rewriter) -> None:
     """A depthwise convolution of one pixel."""
     factors, bias = constants_of(op, to)
     _per_channel(op, to, factors, bias, relu=op.relu, relu_max=op.relu_max)
 
 
-@quantizes(BatchNorm)
+@quantizes(BatchNorm, precision=TPU)
 def batch_norm(op: BatchNorm, to: Rewriter) -> None:
     """As a Scale: gamma / sqrt(var + eps) and beta - mean * that."""
     gamma, beta, mean, var = (
@@ -57,12 +58,12 @@ def batch_norm(op: BatchNorm, to: Rewriter) -> None:
 def _per_channel(
     op: Op, to: Rewriter, factors: Array, bias: Array | None, *, relu: bool, relu_max: float | None
 ) -> None:
-    x = to.int8(op.inputs[0])
+    x = to.operand(op.inputs[0])
     chain = Chain(to, op, x)
     chain.reshape("image", as_image(x.shape))
     window = Window(group=len(factors))
-    convolve(chain, x, window, factors.reshape(-1, 1, 1, 1), bias, relu=relu)
-    chain.clamp(relu_max, to.scale(op.name))
+    kernel = factors.reshape(-1, 1, 1, 1)
+    filtered(chain, x, window, kernel, bias, relu=relu, relu_max=relu_max)
     chain.reshape("shape", op.type.shape)
     chain.close()
 

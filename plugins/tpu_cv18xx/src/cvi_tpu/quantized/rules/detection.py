@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from math import floor
 
-from cvi.ir import Graph, Op
+from cvi.ir import DType, Graph, Op
 from cvi.ops import (
     Detection,
     DetectionOutput,
@@ -22,7 +22,7 @@ from cvi.ops import (
     YoloDetection,
 )
 from cvi_tpu.chip import ChipSpec
-from cvi_tpu.quantized.ops import Dequantize, Int8Clip
+from cvi_tpu.quantized.ops import Bf16MaxConstant, Dequantize, Fp32FromBf16, Int8Clip
 from cvi_tpu.quantized.registry import quantizes, requires
 from cvi_tpu.quantized.rewriter import Rewriter
 from cvi_tpu.quantized.rules.cpu_calls import NEVER, define, shaped
@@ -33,8 +33,11 @@ SSD_MARKS = ("mbox_loc", "mbox_conf", "mbox_priorbox")
 LEAST_LOGIT = -99.9
 """Below -100 the runtime's softmax of yolo_detection changes the scale of all logits."""
 
+LEAST_LOGIT_BF16 = -99.5
+"""The BF16 number above."""
 
-@requires(Detection, RoiPooling)
+
+@requires(Detection, RoiPooling, precision=DType.FP32)
 def has_cpu_functions(op: Op, graph: Graph, spec: ChipSpec) -> bool:
     """the chip's runtime has no CPU functions, and the TPU cannot do this
 
@@ -46,7 +49,7 @@ def has_cpu_functions(op: Op, graph: Graph, spec: ChipSpec) -> bool:
 # -- SSD ----------------------------------------------------------------------------------
 
 
-@quantizes(DetectionOutput)
+@quantizes(DetectionOutput, precision=DType.FP32)
 def detection_output(op: DetectionOutput, to: Rewriter) -> None:
     """detectionoutput, whose operands get names that it does not mistake.
 
@@ -96,7 +99,7 @@ def _named(to: Rewriter, sources: list[str]) -> tuple[str, ...]:
     return tuple(named)
 
 
-@requires(DetectionOutput)
+@requires(DetectionOutput, precision=DType.FP32)
 def centre_and_size(op: DetectionOutput, graph: Graph, spec: ChipSpec) -> bool:
     """the runtime's detectionoutput knows no code type but center_size
 
@@ -105,7 +108,7 @@ def centre_and_size(op: DetectionOutput, graph: Graph, spec: ChipSpec) -> bool:
     return op.code_type == "center_size"
 
 
-@requires(DetectionOutput)
+@requires(DetectionOutput, precision=DType.FP32)
 def constant_priors(op: DetectionOutput, graph: Graph, spec: ChipSpec) -> bool:
     """the prior boxes are computed by the network, or have no width or height, at which the
     runtime aborts
@@ -122,7 +125,7 @@ def constant_priors(op: DetectionOutput, graph: Graph, spec: ChipSpec) -> bool:
 # -- YOLO ---------------------------------------------------------------------------------
 
 
-@quantizes(YoloDetection)
+@quantizes(YoloDetection, precision=DType.FP32)
 def yolo_detection(op: YoloDetection, to: Rewriter) -> None:
     """yolo_detection, with the anchors in the order of the maps' widths.
 
@@ -152,7 +155,10 @@ def yolo_detection(op: YoloDetection, to: Rewriter) -> None:
 def _logits(op: Op, to: Rewriter, name: str, index: int) -> str:
     """The fp32 form of a map; values near -100 and below are raised, which no sigmoid,
     exponential or softmax of them tells from less."""
-    if to.is_float(name) or to.constant(name) is not None:
+    computed_in = to.computed_in(name)
+    if computed_in is DType.BF16:
+        return _wide_logits(op, to, name, index)
+    if computed_in is not DType.INT8:
         return to.fp32(name)
     x = to.int8(name)
     least = floor(-LEAST_LOGIT / x.scale)
@@ -171,7 +177,18 @@ def _logits(op: Op, to: Rewriter, name: str, index: int) -> str:
     return to.graph.add(cast).name
 
 
-@requires(YoloDetection)
+def _wide_logits(op: Op, to: Rewriter, name: str, index: int) -> str:
+    """As `_logits` for a map in BF16."""
+    raised = Bf16MaxConstant(
+        name=to.fresh(op.name, f"raised_{index}"),
+        inputs=(to.bf16(name).name,),
+        value=LEAST_LOGIT_BF16,
+    )
+    cast = Fp32FromBf16(name=to.fresh(op.name, f"map_{index}"), inputs=(to.add(raised).name,))
+    return to.graph.add(cast).name
+
+
+@requires(YoloDetection, precision=DType.FP32)
 def distinct_widths(op: YoloDetection, graph: Graph, spec: ChipSpec) -> bool:
     """the runtime tells the maps of yolo_detection apart by their widths, and two are equal
 
@@ -183,7 +200,7 @@ def distinct_widths(op: YoloDetection, graph: Graph, spec: ChipSpec) -> bool:
 # -- RetinaFace ---------------------------------------------------------------------------
 
 
-@quantizes(RetinaFaceDetection)
+@quantizes(RetinaFaceDetection, precision=DType.FP32)
 def retinaface_detection(op: RetinaFaceDetection, to: Rewriter) -> None:
     """retinaface_detection without suppression; it finds its operands by their shapes, which
     the float op has checked."""
@@ -200,7 +217,7 @@ def retinaface_detection(op: RetinaFaceDetection, to: Rewriter) -> None:
     )
 
 
-@requires(RetinaFaceDetection)
+@requires(RetinaFaceDetection, precision=DType.FP32)
 def without_suppression(op: RetinaFaceDetection, graph: Graph, spec: ChipSpec) -> bool:
     """the runtime's suppression compares the wrong faces: it drops some that overlap with none
 

@@ -11,7 +11,7 @@ from cvi.ir import DType, Graph
 from cvi.ops import Add, Div, Eltwise, Max, Min, Mul, Reciprocal, Sub
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.ops import Int8Add, Int8Clip, Int8Lut, Int8Max, Int8Min, Int8Mul
-from cvi_tpu.quantized.registry import quantizes, requires
+from cvi_tpu.quantized.registry import TPU, quantizes, requires
 from cvi_tpu.quantized.rewriter import Chain, Operand, Rewriter
 from cvi_tpu.quantized.rules.activation import table_of
 from cvi_tpu.quantized.scales import MOST_TERMS, STEPS, add_limit, add_rates, rate
@@ -154,7 +154,7 @@ def _reciprocal(op: Div, to: Rewriter, x: Operand, least: float) -> Operand:
     return to.add(Int8Lut(name=helper, inputs=(x.name, stored), out_scale=scale))
 
 
-@requires(Div)
+@requires(Div, precision=TPU)
 def divisor_is_not_zero(op: Div, graph: Graph, spec: ChipSpec) -> bool:
     """a constant divisor is zero
 
@@ -195,7 +195,7 @@ def _extreme(
     chain.close()
 
 
-@requires(Eltwise)
+@requires(Eltwise, precision=TPU)
 def computes_on_floats(op: Eltwise, graph: Graph, spec: ChipSpec) -> bool:
     """the operands are integers, which are no activations
 

@@ -1,8 +1,9 @@
-"""What every layer with a filter has in common: one Int8Conv2d and what surrounds it."""
+"""What every layer with a filter has in common: one convolution and what surrounds it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -65,6 +66,56 @@ def convolve_quantised(
     chain: Chain, x: Operand, window: Window, kernel: Filter, y_scale: float, *, relu: bool = False
 ) -> None:
     """As `convolve`, with a filter that is quantised already for a result in y_scale."""
+    place(chain, window, Int8Kernel(kernel, x.scale, y_scale, relu))
+
+
+class Kernel(Protocol):
+    """A filter of some precision, ready to be applied."""
+
+    @property
+    def weight(self) -> Array:
+        """The stored weights [oc, ic/group, kh, kw]."""
+
+    def with_weight(self, weight: Array) -> Kernel:
+        """The same filter with zeros between its weights."""
+
+    def fills(self, value: float) -> bool:
+        """Whether the convolution itself can pad with this real number."""
+
+    def apply(self, chain: Chain, window: Window) -> None:
+        """Append the convolution."""
+
+
+@dataclass(frozen=True)
+class Int8Kernel:
+    """A filter in int8, from a tensor in steps of x_scale to one in steps of y_scale."""
+
+    filter: Filter
+    x_scale: float
+    y_scale: float
+    relu: bool
+
+    @property
+    def weight(self) -> Array:
+        return self.filter.weight
+
+    def with_weight(self, weight: Array) -> Int8Kernel:
+        return replace(self, filter=replace(self.filter, weight=weight))
+
+    def fills(self, value: float) -> bool:
+        return True
+
+    def apply(self, chain: Chain, window: Window) -> None:
+        """Append the convolution, and the gains of channels that it does not bring to scale."""
+        fill = to_steps(window.pad_value, self.x_scale)
+        conv = _int8_conv(chain, self.filter, window, fill, self.y_scale, relu=self.relu)
+        chain.then("conv", conv)
+        if not self.filter.exact:
+            chain.then("gain", _channel_gains(chain, self.filter.gains, self.y_scale))
+
+
+def place(chain: Chain, window: Window, kernel: Kernel) -> None:
+    """Append the convolution of the chain's tensor [n, ic, h, w] with a filter."""
     to, weight = chain.to, kernel.weight
     size = (weight.shape[2], weight.shape[3])
     phases = phases_of(window.dilation, size, to.spec.max_dilation)
@@ -72,11 +123,16 @@ def convolve_quantised(
         room = _room(chain.shape, window, size)
         split_phases(chain, phases, window.pads, window.pad_value)
         dilation = (window.dilation[0] // phases[0], window.dilation[1] // phases[1])
-        phase = replace(window, pads=(0,) * 4, dilation=dilation)
-        _convolve(chain, x, phase, kernel, y_scale, relu=relu)
+        _place(chain, replace(window, pads=(0,) * 4, dilation=dilation), kernel)
         join_phases(chain, phases, (room[0] + 1, room[1] + 1))
     else:
-        _convolve(chain, x, window, kernel, y_scale, relu=relu)
+        _place(chain, window, kernel)
+
+
+def _place(chain: Chain, window: Window, kernel: Kernel) -> None:
+    kernel, window = _fit_dilation(kernel, window, chain.to.spec.max_dilation)
+    most = chain.to.spec.max_pad if kernel.fills(window.pad_value) else 0
+    kernel.apply(chain, _fit_pads(chain, window, most))
 
 
 def _room(shape: Shape, window: Window, kernel: Pair) -> Pair:
@@ -86,18 +142,6 @@ def _room(shape: Shape, window: Window, kernel: Pair) -> Pair:
         shape[2 + i] + pads[i] + pads[2 + i] - extent(kernel[i], reach[i]) for i in (0, 1)
     )
     return rows, columns
-
-
-def _convolve(
-    chain: Chain, x: Operand, window: Window, kernel: Filter, y_scale: float, *, relu: bool
-) -> None:
-    to = chain.to
-    kernel, window = _fit_dilation(kernel, window, to.spec.max_dilation)
-    window = _fit_pads(chain, window, to.spec.max_pad)
-    fill = to_steps(window.pad_value, x.scale)
-    chain.then("conv", _int8_conv(chain, kernel, window, fill, y_scale, relu=relu))
-    if not kernel.exact:
-        chain.then("gain", _channel_gains(chain, kernel.gains, y_scale))
 
 
 def _int8_conv(
@@ -164,9 +208,11 @@ def _fit_pads(chain: Chain, window: Window, most: int) -> Window:
     return replace(window, pads=(rest[0], rest[1], rest[2], rest[3]))
 
 
-def _fit_dilation(kernel: Filter, window: Window, most: int) -> tuple[Filter, Window]:
+def _fit_dilation(kernel: Kernel, window: Window, most: int) -> tuple[Kernel, Window]:
     """Put zeros into the filter along an axis that is dilated more than the chip can: the
     way that works with strides and insertions too."""
+    if max(window.dilation) <= most:
+        return kernel, window
     weight, dilation = kernel.weight, list(window.dilation)
     for axis, step in enumerate(window.dilation):
         size = weight.shape[2 + axis]
@@ -179,4 +225,4 @@ def _fit_dilation(kernel: Filter, window: Window, most: int) -> tuple[Filter, Wi
         if step > most:
             dilation[axis] = 1
     fitted = replace(window, dilation=(dilation[0], dilation[1]))
-    return replace(kernel, weight=weight), fitted
+    return kernel.with_weight(weight), fitted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cvi.ir import Graph
+from cvi.ir import DType, Graph
 from cvi.ops import Concat, InstanceNorm, Slice
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.ops import CpuFunction
@@ -13,7 +13,7 @@ from cvi_tpu.quantized.registry import quantizes, requires
 from cvi_tpu.quantized.rewriter import Rewriter
 
 
-@quantizes(InstanceNorm)
+@quantizes(InstanceNorm, precision=DType.FP32)
 def instance_norm(op: InstanceNorm, to: Rewriter) -> None:
     """A call of the runtime's function for every image: it normalises all images by the
     statistics of the last one (FACTS_CVIMODEL 6, found by trying)."""
@@ -39,7 +39,7 @@ def instance_norm(op: InstanceNorm, to: Rewriter) -> None:
     to.define_fp32(Concat(name=op.name, inputs=tuple(parts), axis=0, source=op.source))
 
 
-@requires(InstanceNorm)
+@requires(InstanceNorm, precision=DType.FP32)
 def is_plain(op: InstanceNorm, graph: Graph, spec: ChipSpec) -> bool:
     """the runtime's function is wrong unless gamma is 1, and beta belongs to what follows
 
@@ -51,7 +51,7 @@ def is_plain(op: InstanceNorm, graph: Graph, spec: ChipSpec) -> bool:
     return known and bool(np.all(gamma == 1)) and not np.any(beta)
 
 
-@requires(InstanceNorm)
+@requires(InstanceNorm, precision=DType.FP32)
 def runtime_has_functions(op: InstanceNorm, graph: Graph, spec: ChipSpec) -> bool:
     """the chip's runtime has no CPU functions, and INT8 has no instance normalisation
 
@@ -60,7 +60,7 @@ def runtime_has_functions(op: InstanceNorm, graph: Graph, spec: ChipSpec) -> boo
     return spec.has_cpu_functions
 
 
-@requires(InstanceNorm)
+@requires(InstanceNorm, precision=DType.FP32)
 def few_enough_dims(op: InstanceNorm, graph: Graph, spec: ChipSpec) -> bool:
     """the runtime's function takes tensors of at most 4 dimensions
 

@@ -9,7 +9,7 @@ from cvi.ops import ArgMax, Embedding, Pad, Permute, Reshape
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.ops import CpuFunction, Int8MaxPool2d
 from cvi_tpu.quantized.ops.cpu import FILE_DIMS
-from cvi_tpu.quantized.registry import quantizes, requires
+from cvi_tpu.quantized.registry import TPU, quantizes, requires
 from cvi_tpu.quantized.rewriter import Chain, Operand, Rewriter
 from cvi_tpu.quantized.rules.detection import has_cpu_functions
 
@@ -19,7 +19,7 @@ pooled as planes of 16 x 16."""
 
 LOWEST = -128
 
-requires(ArgMax, Embedding)(has_cpu_functions)
+requires(ArgMax, Embedding, precision=TPU)(has_cpu_functions)
 
 
 @quantizes(ArgMax)
@@ -38,10 +38,10 @@ def argmax(op: ArgMax, to: Rewriter) -> None:
         arguments=(("axis", 1),),
         shape=x.shape[:1],
     )
-    to.define_indices(_shaped(op, to, index))
+    to.define_indices(shaped(op, to, index))
 
 
-def _shaped(op: Op, to: Rewriter, function: CpuFunction) -> Op:
+def shaped(op: Op, to: Rewriter, function: CpuFunction) -> Op:
     """The op that gives the layer's result: the function, or a Reshape of what it gives."""
     if function.shape == op.type.shape:
         return function.with_(name=op.name, source=op.source)
@@ -78,11 +78,16 @@ def _maxima(op: ArgMax, to: Rewriter, x: Operand) -> Operand:
     return chain.end()
 
 
-@quantizes(Embedding)
+@quantizes(Embedding, precision=TPU)
 def embedding(op: Embedding, to: Rewriter) -> None:
-    """The runtime's function of that name copies rows of an int8 table."""
-    indices, scale = to.fp32(op.inputs[0]), to.scale(op.name)
-    table = to.int8_at(op.inputs[1], scale, op.name, "table")
+    """The runtime's function of that name copies rows of a table."""
+    indices, wide = to.fp32(op.inputs[0]), to.precision is DType.BF16
+    scale = None if wide else to.scale(op.name)
+    table = (
+        to.bf16(op.inputs[1])
+        if scale is None
+        else to.int8_at(op.inputs[1], scale, op.name, "table")
+    )
     count, depth = prod(op.type.shape[:-1]), op.type.shape[-1]
     if len(op.type.shape) > FILE_DIMS:
         flat = Reshape(name=to.fresh(op.name, "indices"), inputs=(indices,), shape=(count,))
@@ -92,13 +97,13 @@ def embedding(op: Embedding, to: Rewriter) -> None:
         inputs=(indices, table.name),
         function="embedding",
         shape=(count, depth),
-        dtype=DType.INT8,
+        dtype=to.precision,
         scale=scale,
     )
-    to.define_int8(_shaped(op, to, rows))
+    to.define(shaped(op, to, rows))
 
 
-@requires(Embedding)
+@requires(Embedding, precision=TPU)
 def indices_come_from_outside(op: Embedding, graph: Graph, spec: ChipSpec) -> bool:
     """the indices are computed, or something else reads them too; the runtime turns no
     floats into whole numbers
@@ -112,7 +117,7 @@ INDICES = (DType.INT16, DType.UINT16, DType.INT32, DType.UINT32)
 """Element types of indices that the runtime reads (FACTS_CVIMODEL 6)."""
 
 
-@requires(Embedding)
+@requires(Embedding, precision=TPU)
 def table_is_constant(op: Embedding, graph: Graph, spec: ChipSpec) -> bool:
     """the table is computed
 

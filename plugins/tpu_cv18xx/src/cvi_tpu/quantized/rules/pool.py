@@ -5,52 +5,68 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cvi.ir import Graph, Shape
+from cvi.ir import DType, Graph, Op, Shape
 from cvi.ops import AvgPool2d, MaxPool2d, Pad, Permute, PoolMask, Slice
 from cvi.ops.windows import extent
 from cvi_tpu.chip import ChipSpec
-from cvi_tpu.quantized.ops import Int8AvgPool2d, Int8MaxPool2d, Int8PoolMask, Pads, Pair
-from cvi_tpu.quantized.registry import quantizes, requires
-from cvi_tpu.quantized.rewriter import Chain, Rewriter
+from cvi_tpu.quantized.ops import (
+    Bf16AvgPool2d,
+    Bf16MaxPool2d,
+    Int8AvgPool2d,
+    Int8MaxPool2d,
+    Int8PoolMask,
+    Pads,
+    Pair,
+)
+from cvi_tpu.quantized.registry import TPU, quantizes, requires
+from cvi_tpu.quantized.rewriter import Chain, Operand, Rewriter
 from cvi_tpu.quantized.rules.filters import least_stride
 from cvi_tpu.quantized.scales import gain
 
 Pool = AvgPool2d | MaxPool2d
 
+LARGEST_NUMBER = 3.3895314e38
+"""The largest finite number of BF16."""
+
 MOST_BLOCK = 15
 """Rows and columns of a block whose maxima every chip can take at once."""
 
 
-@quantizes(MaxPool2d)
+@quantizes(MaxPool2d, precision=TPU)
 def max_pool(op: MaxPool2d, to: Rewriter) -> None:
-    """An Int8MaxPool2d, dilated or not; a window too large for a lane is reduced by rows,
-    then by columns (a maximum of maxima is exact)."""
-    x = to.int8(op.inputs[0])
+    """One maximum, dilated or not; a window too large for a lane is reduced by rows, then by
+    columns (a maximum of maxima is exact)."""
+    x = to.operand(op.inputs[0])
     chain = Chain(to, op, x)
     if _is_far(op, x.shape, to.spec):
         _windows_to_channels(chain, op)
         op = replace(op, stride=(1, 1))
-    pads = _pads_that_fit(chain, op.pads, to.spec, -128 * x.scale)
+    pads = _pads_that_fit(chain, op.pads, to.spec, _lowest(x))
     (kh, kw), (sh, sw) = op.kernel, _stride(op, chain.shape)
     dh, dw = (1 if k == 1 else d for k, d in zip(op.kernel, op.dilation, strict=True))
-    whole = Int8MaxPool2d(
-        name="", inputs=("",), out_scale=x.scale, kernel=op.kernel, stride=(sh, sw), pads=pads,
-        dilation=(dh, dw),
-    )  # fmt: skip
-    if fits_in_lane((extent(kh, dh), extent(kw, dw)), to.spec):
-        chain.then("pool", whole)
+    if fits_in_lane((extent(kh, dh), extent(kw, dw)), to.spec, x.dtype):
+        chain.then("pool", _maximum(x, op.kernel, (sh, sw), pads, (dh, dw)))
     else:
         top, left, bottom, right = pads
-        rows = replace(
-            whole, kernel=(kh, 1), stride=(sh, 1), pads=(top, 0, bottom, 0), dilation=(dh, 1)
-        )
-        columns = replace(
-            whole, kernel=(1, kw), stride=(1, sw), pads=(0, left, 0, right), dilation=(1, dw)
-        )
-        chain.then("rows", rows)
-        chain.then("columns", columns)
+        chain.then("rows", _maximum(x, (kh, 1), (sh, 1), (top, 0, bottom, 0), (dh, 1)))
+        chain.then("columns", _maximum(x, (1, kw), (1, sw), (0, left, 0, right), (1, dw)))
     chain.reshape("shape", op.type.shape)
     chain.close()
+
+
+def _maximum(x: Operand, kernel: Pair, stride: Pair, pads: Pads, dilation: Pair) -> Op:
+    """The maximum of windows of x; in BF16 they are not dilated."""
+    if x.dtype is DType.BF16:
+        return Bf16MaxPool2d(name="", inputs=("",), kernel=kernel, stride=stride, pads=pads)
+    return Int8MaxPool2d(
+        name="", inputs=("",), kernel=kernel, stride=stride, pads=pads, dilation=dilation,
+        out_scale=x.scale,
+    )  # fmt: skip
+
+
+def _lowest(x: Operand) -> float:
+    """The lowest real number that x can hold."""
+    return -LARGEST_NUMBER if x.dtype is DType.BF16 else -128 * x.scale
 
 
 @quantizes(PoolMask)
@@ -72,20 +88,17 @@ def block_in_range(op: PoolMask, graph: Graph, spec: ChipSpec) -> bool:
     return max(op.size) <= MOST_BLOCK
 
 
-@quantizes(AvgPool2d)
+@quantizes(AvgPool2d, precision=TPU)
 def avg_pool(op: AvgPool2d, to: Rewriter) -> None:
-    """An Int8AvgPool2d with the exact divisor of every window."""
-    x = to.int8(op.inputs[0])
-    y_scale = to.scale(op.name)
+    """Window sums with the exact divisor of every window."""
+    x = to.operand(op.inputs[0])
     chain = Chain(to, op, x)
     if _is_far(op, x.shape, to.spec):
         _windows_to_channels(chain, op)
         op = replace(op, stride=(1, 1))
     shape = chain.shape
-    pool = Int8AvgPool2d(
-        name="",
-        inputs=("",),
-        out_scale=y_scale,
+    y_scale = 1.0 if x.dtype is DType.BF16 else to.scale(op.name)
+    pool = _average(x, y_scale).with_(
         kernel=op.kernel,
         stride=_stride(op, shape),
         pads=op.pads,
@@ -94,9 +107,19 @@ def avg_pool(op: AvgPool2d, to: Rewriter) -> None:
         relu=op.relu,
     )
     counts = sorted(set(pool.counts((shape[2], shape[3])).ravel().tolist()) - {0})
-    chain.then("pool", pool.with_(rates=rates(counts, x.scale / y_scale)))
+    if isinstance(pool, Bf16AvgPool2d):
+        chain.then("pool", pool.with_(factors=tuple((n, 1 / n) for n in counts)))
+    else:
+        chain.then("pool", pool.with_(rates=rates(counts, x.scale / y_scale)))
     chain.reshape("shape", op.type.shape)
     chain.close()
+
+
+def _average(x: Operand, y_scale: float) -> Int8AvgPool2d | Bf16AvgPool2d:
+    """A mean of single pixels of x."""
+    if x.dtype is DType.BF16:
+        return Bf16AvgPool2d(name="", inputs=("",), kernel=(1, 1))
+    return Int8AvgPool2d(name="", inputs=("",), kernel=(1, 1), out_scale=y_scale)
 
 
 def _is_far(op: Pool, x: Shape, spec: ChipSpec) -> bool:
@@ -125,9 +148,9 @@ def rates(counts: Sequence[int], ratio: float) -> tuple[tuple[int, int, int, int
     return tuple((count, *gain(ratio / count)) for count in counts)
 
 
-def fits_in_lane(kernel: Pair, spec: ChipSpec) -> bool:
+def fits_in_lane(kernel: Pair, spec: ChipSpec, dtype: DType) -> bool:
     """Whether one window and its result leave room for double buffering in a lane."""
-    return kernel[0] * kernel[1] <= spec.lane_bytes // 2
+    return kernel[0] * kernel[1] * dtype.size <= spec.lane_bytes // 2
 
 
 def _stride(op: Pool, x: Shape) -> Pair:
@@ -154,7 +177,16 @@ def _pads_that_fit(chain: Chain, pads: Pads, spec: ChipSpec, value: float) -> Pa
     return 0, 0, 0, 0
 
 
-@requires(MaxPool2d, AvgPool2d)
+@requires(MaxPool2d, precision=DType.BF16)
+def not_dilated(op: MaxPool2d, graph: Graph, spec: ChipSpec) -> bool:
+    """the TPU has no dilated max pooling in BF16
+
+    compute the layer in INT8
+    """
+    return op.dilation == (1, 1) or op.kernel == (1, 1)
+
+
+@requires(MaxPool2d, AvgPool2d, precision=TPU)
 def pool_stride_in_range(op: Pool, graph: Graph, spec: ChipSpec) -> bool:
     """the stride exceeds what the chip can do (15, on the CV182x family 31)
 
@@ -165,7 +197,7 @@ def pool_stride_in_range(op: Pool, graph: Graph, spec: ChipSpec) -> bool:
     return max(_stride(op, x)) <= spec.max_stride or _is_far(op, x, spec)
 
 
-@requires(AvgPool2d)
+@requires(AvgPool2d, precision=TPU)
 def pads_in_range(op: AvgPool2d, graph: Graph, spec: ChipSpec) -> bool:
     """the padding exceeds the 15 pixels that the chip can add to an average pool
 
@@ -174,10 +206,19 @@ def pads_in_range(op: AvgPool2d, graph: Graph, spec: ChipSpec) -> bool:
     return max(op.pads) <= spec.max_pad
 
 
+@requires(AvgPool2d, precision=DType.BF16)
+def wide_window_fits(op: AvgPool2d, graph: Graph, spec: ChipSpec) -> bool:
+    """a window is larger than half of a lane's memory, and a mean in two steps is not exact
+
+    pool in two layers, e.g. 8x8 before the global pool
+    """
+    return fits_in_lane(op.kernel, spec, DType.BF16)
+
+
 @requires(AvgPool2d)
 def window_fits(op: AvgPool2d, graph: Graph, spec: ChipSpec) -> bool:
     """a window is larger than half of a lane's memory, and a mean in two steps is not exact
 
     pool in two layers, e.g. 8x8 before the global pool
     """
-    return fits_in_lane(op.kernel, spec)
+    return fits_in_lane(op.kernel, spec, DType.INT8)

@@ -9,7 +9,7 @@ from math import ceil
 
 import numpy as np
 
-from cvi.ir import Array, Graph, Op
+from cvi.ir import Array, DType, Graph, Op
 from cvi.ops import Concat, FrcnDetection, Pad, Proposal, Reshape, RoiPooling, Softmax
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.registry import quantizes, requires
@@ -21,7 +21,7 @@ NO_SCORE = -1e30
 """Less than any threshold."""
 
 
-@quantizes(Proposal)
+@quantizes(Proposal, precision=DType.FP32)
 def proposal(op: Proposal, to: Rewriter) -> None:
     """proposal, with a row of cells added to the maps.
 
@@ -58,7 +58,7 @@ def _with_row(op: Op, to: Rewriter, name: str, row: Array, what: str) -> str:
     return to.graph.add(joined).name
 
 
-@requires(Proposal)
+@requires(Proposal, precision=DType.FP32)
 def proposals_of_one_image(op: Proposal, graph: Graph, spec: ChipSpec) -> bool:
     """the runtime crashes when an image of several has no region above the threshold
 
@@ -67,7 +67,7 @@ def proposals_of_one_image(op: Proposal, graph: Graph, spec: ChipSpec) -> bool:
     return op.type.shape[0] == 1
 
 
-@quantizes(FrcnDetection)
+@quantizes(FrcnDetection, precision=DType.FP32)
 def frcn_detection(op: FrcnDetection, to: Rewriter) -> None:
     """frcn_detection, with operands in shapes by which it tells them apart.
 
@@ -116,7 +116,7 @@ def _padded(op: Op, to: Rewriter, name: str, axis: int, more: int) -> str:
     return to.graph.add(pad).name
 
 
-@requires(FrcnDetection)
+@requires(FrcnDetection, precision=DType.FP32)
 def positive_threshold(op: FrcnDetection, graph: Graph, spec: ChipSpec) -> bool:
     """the runtime has memory for one box per region, and obj_threshold lets all classes pass
 
@@ -125,7 +125,7 @@ def positive_threshold(op: FrcnDetection, graph: Graph, spec: ChipSpec) -> bool:
     return op.obj_threshold >= 0
 
 
-@quantizes(RoiPooling)
+@quantizes(RoiPooling, precision=DType.FP32)
 def roi_pooling(op: RoiPooling, to: Rewriter) -> None:
     """roi_pooling, with the operands in the order in which it does not exchange them: the
     regions first when there are several images."""
@@ -147,7 +147,7 @@ def roi_pooling(op: RoiPooling, to: Rewriter) -> None:
     )
 
 
-@requires(RoiPooling)
+@requires(RoiPooling, precision=DType.FP32)
 def pools_no_negatives(op: RoiPooling, graph: Graph, spec: ChipSpec) -> bool:
     """the runtime's maximum starts at 0, so negative features never win
 
@@ -156,7 +156,7 @@ def pools_no_negatives(op: RoiPooling, graph: Graph, spec: ChipSpec) -> bool:
     return never_negative(graph, op.inputs[0])
 
 
-@requires(RoiPooling)
+@requires(RoiPooling, precision=DType.FP32)
 def equal_regions(op: RoiPooling, graph: Graph, spec: ChipSpec) -> bool:
     """the runtime's roi_pooling needs as many regions of every image, and mistakes features of
     one channel for regions when several images have as many rows as there are regions

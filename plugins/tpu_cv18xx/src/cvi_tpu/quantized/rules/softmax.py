@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cvi.ir import Graph
+from cvi.ir import DType, Graph
 from cvi.ops import Softmax
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.ops import CpuSoftmax
@@ -10,14 +10,14 @@ from cvi_tpu.quantized.registry import quantizes, requires
 from cvi_tpu.quantized.rewriter import Rewriter
 
 
-@quantizes(Softmax)
+@quantizes(Softmax, precision=DType.FP32)
 def softmax(op: Softmax, to: Rewriter) -> None:
     """The CPU's function on the fp32 form of the operand."""
     source = (to.fp32(op.inputs[0]),)
     to.define_fp32(CpuSoftmax(name=op.name, inputs=source, axis=op.axis, source=op.source))
 
 
-@requires(Softmax)
+@requires(Softmax, precision=DType.FP32)
 def not_logarithmic(op: Softmax, graph: Graph, spec: ChipSpec) -> bool:
     """the runtime has no CPU function for log-softmax
 
@@ -26,7 +26,7 @@ def not_logarithmic(op: Softmax, graph: Graph, spec: ChipSpec) -> bool:
     return not op.log
 
 
-@requires(Softmax)
+@requires(Softmax, precision=DType.FP32)
 def has_cpu_functions(op: Softmax, graph: Graph, spec: ChipSpec) -> bool:
     """the chip's runtime has no CPU functions, and INT8 has no softmax
 

@@ -8,22 +8,23 @@ from cvi.ir import Array, Graph
 from cvi.ops import ConvTranspose2d, Slice
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.ops import Pair
-from cvi_tpu.quantized.registry import quantizes, requires
+from cvi_tpu.quantized.registry import TPU, quantizes, requires
 from cvi_tpu.quantized.rewriter import Chain, Rewriter
+from cvi_tpu.quantized.rules.bf16_filters import filtered
 from cvi_tpu.quantized.rules.conv import constants_of, filter_is_constant
-from cvi_tpu.quantized.rules.filters import Window, convolve
+from cvi_tpu.quantized.rules.filters import Window
 
-requires(ConvTranspose2d)(filter_is_constant)
+requires(ConvTranspose2d, precision=TPU)(filter_is_constant)
 
 
-@quantizes(ConvTranspose2d)
+@quantizes(ConvTranspose2d, precision=TPU)
 def conv_transpose(op: ConvTranspose2d, to: Rewriter) -> None:
-    """An Int8Conv2d with stride - 1 rows and columns inserted and the filter turned round.
+    """A convolution with stride - 1 rows and columns inserted and the filter turned round.
 
     Pads are dilation * (kernel - 1) - pad (plus output_padding at the end); what would
     be negative is cut off the result.
     """
-    x = to.int8(op.inputs[0])
+    x = to.operand(op.inputs[0])
     weight, bias = constants_of(op, to)
     kernel = turned(weight, op.group)
     pads = _pads(op, (kernel.shape[2], kernel.shape[3]))
@@ -34,12 +35,11 @@ def conv_transpose(op: ConvTranspose2d, to: Rewriter) -> None:
         group=op.group,
     )
     chain = Chain(to, op, x)
-    convolve(chain, x, window, kernel, bias, relu=op.relu)
+    filtered(chain, x, window, kernel, bias, relu=op.relu, relu_max=op.relu_max)
     if min(pads) < 0:
         starts = (0, 0, max(-pads[0], 0), max(-pads[1], 0))
         cut = Slice(name="", inputs=("",), starts=starts, sizes=op.type.shape, steps=(1,) * 4)
         chain.then("cut", cut)
-    chain.clamp(op.relu_max, to.scale(op.name))
     chain.close()
 
 
@@ -64,7 +64,7 @@ def _insert(op: ConvTranspose2d, shape: tuple[int, ...]) -> Pair:
     return rows, columns
 
 
-@requires(ConvTranspose2d)
+@requires(ConvTranspose2d, precision=TPU)
 def insertions_in_range(op: ConvTranspose2d, graph: Graph, spec: ChipSpec) -> bool:
     """the stride exceeds what the chip can do in a transposed convolution (16; CV182x 15)
 

@@ -1,0 +1,113 @@
+"""The tables of `Bf16Interpolate` and `Bf16Split` for a function."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from cvi.ir import Array
+from cvi_tpu.quantized.bf16 import encode
+
+Function = Callable[[Array], Array]
+
+CELLS = 129
+_HALF_RANGE = 64
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Straight lines on the 129 cells of a range.
+
+    scale: cells per unit, a power of two so that scaling is exact. offset: as in
+    Bf16Interpolate. base, slope: patterns [256].
+    """
+
+    scale: float
+    offset: float
+    base: Array
+    slope: Array
+
+
+def lines(
+    function: Function, reach: float, *, below_zero: bool = False,
+    low: float | None = None, high: float | None = None,
+) -> Lines:  # fmt: skip
+    """The best lines for a function on [-reach, reach], or [-reach, 0] if below_zero.
+
+    reach: a power of two. low, high: what the function tends to below and above the range;
+    None: it goes on as the line of the last cell does. With below_zero it is exact at 0.
+    """
+    cells = np.arange(CELLS) - (CELLS - 1 if below_zero else _HALF_RANGE)
+    scale = (CELLS - 1) / reach / (1 if below_zero else 2)
+    base, slope = _chords(function, cells / scale, 0.5 / scale)
+    if below_zero:
+        end, before = function(np.array([0.0, -0.5 / scale]))
+        base[-1], slope[-1] = end, 2 * (end - before)
+    for at, limit in ((0, low), (-1, high)):
+        if limit is not None:
+            base[at], slope[at] = limit, 0.0
+    offset = 256.0 if below_zero else 192.0
+    return Lines(scale, offset, _padded(base), _padded(slope))
+
+
+def _chords(function: Function, x: Array, half: float) -> tuple[Array, Array]:
+    """Value in the middle and rise of the line over each cell [x - half, x + half] that is
+    equally far off in the middle and at the ends: half as far as chord or tangent."""
+    left, middle, right = function(x - half), function(x), function(x + half)
+    return (left + right) / 4 + middle / 2, right - left
+
+
+def _padded(values: Array) -> Array:
+    table = np.zeros(256, np.float32)
+    table[:CELLS] = values
+    return encode(table)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Tables of the high and of the low byte, patterns [256]."""
+
+    upper: Array
+    lower: Array
+
+
+_BIAS = 127
+_LOWEST, _HIGHEST = -3.3895314e38, 3.3895314e38
+
+
+def power(exponent: float) -> Parts:
+    """Tables of x^exponent. Zero (and what is below 2^-125) becomes 0, 1 or the largest
+    number. Negative numbers have a power where the exponent is whole; otherwise they are
+    taken for zero.
+    """
+    steps = 2 * np.arange(128) - _BIAS + 1  # exponent of the high byte with last bit 1
+    with np.errstate(over="ignore"):
+        positive = np.exp2(exponent * steps.astype(np.float64))
+    positive[0] = 0.0 if exponent > 0 else 1.0 if exponent == 0 else _HIGHEST
+    negative = np.full(128, positive[0])
+    if float(exponent).is_integer():
+        negative = positive * (-1 if exponent % 2 else 1)
+        negative[0] = positive[0]
+    return Parts(_clipped(np.concatenate([positive, negative])), encode(_mantissas() ** exponent))
+
+
+def logarithm() -> Parts:
+    """Tables of ln x, to be added; the lowest number for zero and below."""
+    steps = 2.0 * np.arange(128) - _BIAS + 1
+    upper = np.full(256, _LOWEST)
+    upper[1:128] = steps[1:] * math.log(2)
+    return Parts(_clipped(upper), encode(np.log(_mantissas()).astype(np.float32)))
+
+
+def _mantissas() -> Array:
+    """What the low byte stands for beside the high byte's power of two: 1/2 to 1 with the
+    last bit of the exponent 0, 1 to 2 with 1."""
+    index = np.arange(256)
+    return np.asarray(np.where(index < 128, 0.5, 1.0) * (1 + index % 128 / 128), np.float32)
+
+
+def _clipped(values: Array) -> Array:
+    return encode(np.clip(values, _LOWEST, _HIGHEST).astype(np.float32))

@@ -1,0 +1,109 @@
+"""Filters in BF16: weights rounded to nearest, biases in fp32 (FACTS_TOOLCHAIN 6.4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import ceil
+
+import numpy as np
+
+from cvi.errors import ModelError
+from cvi.ir import Array, DType
+from cvi_tpu.chip import ChipSpec
+from cvi_tpu.quantized.bf16 import encode
+from cvi_tpu.quantized.ops import Bf16Conv2d, Bf16MinConstant
+from cvi_tpu.quantized.rewriter import Chain, Operand
+from cvi_tpu.quantized.rules.filters import Window, convolve, place
+
+_ELEMENT = 2
+_SHARE = 4  # weights and input of a pass take at most a quarter each of a lane
+
+
+@dataclass(frozen=True)
+class Bf16Kernel:
+    """A filter in BF16; bias is fp32 or None."""
+
+    weight: Array
+    bias: Array | None
+    relu: bool
+
+    def with_weight(self, weight: Array) -> Bf16Kernel:
+        return replace(self, weight=weight)
+
+    def fills(self, value: float) -> bool:
+        """The hardware takes the fill value of BF16 as an integer (FACTS_TPU 3.5): only 0."""
+        return value == 0
+
+    def apply(self, chain: Chain, window: Window) -> None:
+        """Append the convolution, its sums in as few passes as the chip's memory allows."""
+        to, name = chain.to, chain.layer.name
+        _, channels, kh, kw = self.weight.shape
+        reach = [(k - 1) * d + 1 for k, d in zip((kh, kw), window.dilation, strict=True)]
+        bias = "" if self.bias is None else to.store(name, "bias", self.bias)
+        conv = Bf16Conv2d(
+            name="",
+            inputs=("", to.store(name, "weight", self.weight), bias),
+            stride=window.stride,
+            pads=window.pads,
+            dilation=window.dilation,
+            insert=window.insert,
+            group=window.group,
+            relu=self.relu,
+            step=step_of(channels, kh * kw, reach[0] * reach[1], to.spec),
+        )
+        chain.then("conv", conv)
+
+
+def step_of(channels: int, taps: int, pixels: int, spec: ChipSpec) -> int:
+    """Input channels of a pass, 0 when one pass takes all.
+
+    The weights of one output channel per lane must fit, and the `pixels` of the input
+    under one result.
+    """
+    room = spec.lane_bytes // _SHARE
+    groups = room // (ceil(pixels * _ELEMENT / spec.eu_bytes) * spec.eu_bytes)
+    most = min(room // (taps * _ELEMENT), groups * spec.lanes, spec.max_channels)
+    if channels <= most:
+        return 0
+    passes = ceil(channels / max(most // spec.lanes * spec.lanes, 1))
+    even = ceil(channels / passes)
+    return min(ceil(even / spec.lanes) * spec.lanes, max(most, 1))
+
+
+def filtered(
+    chain: Chain, x: Operand, window: Window, weight: Array, bias: Array | None,
+    *, relu: bool, relu_max: float | None = None,
+) -> None:  # fmt: skip
+    """Append the convolution of x with the real weight[oc, ic/group, kh, kw] and bias[oc] and
+    a clamp, in the precision of x.
+
+    `chain` is at a tensor [n, ic, h, w] with the scale of x.
+    """
+    if x.dtype is DType.BF16:
+        convolve_bf16(chain, window, weight, bias, relu=relu)
+        clamp_bf16(chain, relu_max)
+        return
+    convolve(chain, x, window, weight, bias, relu=relu)
+    chain.clamp(relu_max, chain.to.scale(chain.layer.name))
+
+
+def convolve_bf16(
+    chain: Chain, window: Window, weight: Array, bias: Array | None, *, relu: bool = False
+) -> None:
+    """Append the convolution of the chain's tensor [n, ic, h, w] with the real
+    weight[oc, ic/group, kh, kw] and bias[oc]."""
+    finite = np.isfinite(weight).all() and (bias is None or np.isfinite(bias).all())
+    if not finite:
+        raise ModelError(
+            "a weight or bias is not a finite number",
+            where=chain.layer.name,
+            fix="export the model again from a checkpoint without NaN",
+        )
+    stored = None if bias is None else bias.astype(np.float32)
+    place(chain, window, Bf16Kernel(encode(weight), stored, relu))
+
+
+def clamp_bf16(chain: Chain, relu_max: float | None) -> None:
+    """Append the upper bound of a fused clamp."""
+    if relu_max is not None:
+        chain.then("unclamped", Bf16MinConstant(name="", inputs=("",), value=relu_max))
