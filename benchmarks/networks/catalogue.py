@@ -39,8 +39,7 @@ class Network:
 
     simulated: the sizes of inputs with which it runs on the vendor's simulator, empty for its
     own: large images take hours there, and the layers are the same. least: the cosine that
-    every comparable layer must have with the framework's. expected: layers whose float values
-    differ from the framework's by design, and why. compiled: whether programs are made;
+    every comparable layer must have with the framework's. compiled: whether programs are made;
     networks without may also be refused.
     """
 
@@ -50,7 +49,6 @@ class Network:
     simulated: Shapes = field(default_factory=dict)
     least: float = LEAST
     compiled: bool = True
-    expected: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -165,11 +165,10 @@ def measure_programs(
         if refused:
             yield Program(chip=chip, inputs=_sizes(job.graph), refused=tuple(refused))
             continue
-        tally = _compared(_for_chip(job, chip, folder, keep_tensors=True), vendor)
-        stages.run(
-            _for_chip(job, chip, folder, keep_tensors=False),
-            ("quantise", "verify-quantised", "compile", "verify-machine"),
-        )
+        compiled = _for_chip(job, chip, folder)
+        tally = _compared(compiled, vendor)
+        compiled.request = replace(compiled.request, compile_options=CompileOptions())
+        stages.run(compiled, ("compile", "verify-machine"))
         yield Program(
             chip=chip,
             inputs=_sizes(job.graph),
@@ -183,6 +182,7 @@ def measure_programs(
 
 
 def _compared(job: Job, vendor: bool) -> Tally:
+    """Quantise and compile; all tensors in our simulator and in the vendor's."""
     stages.run(job, ("quantise", "verify-quantised", "compile", "verify-machine", "write"))
     path = job.request.output
     assert path is not None
@@ -241,13 +241,13 @@ def _noise(graph: Graph, path: Path) -> Path:
     return path
 
 
-def _for_chip(job: Job, chip: str, folder: Path, *, keep_tensors: bool) -> Job:
-    """The same network and inputs, to be compiled for a chip."""
+def _for_chip(job: Job, chip: str, folder: Path) -> Job:
+    """The same network and inputs, to be compiled for a chip with all results kept."""
     request = replace(
         job.request,
         chip=chip,
         output=folder / f"{job.name}_{chip}.cvimodel",
-        compile_options=CompileOptions(keep_tensors=keep_tensors),
+        compile_options=CompileOptions(keep_tensors=True),
     )
     made = Job(request)
     made.graph, made.table = job.graph, job.table

@@ -112,16 +112,8 @@ def _notes(network: Network, floats: Floats) -> list[str]:
     if floats.error:
         return [f"- {network.name}: {_one_line(floats.error)}"]
     parts = [f"{why or 'not shown'}: {count}" for why, count in floats.skipped.items()]
-    parts += [
-        f"{name} has {_cosine(cosine)}{_because(network, name)}"
-        for name, cosine in floats.below.items()
-    ]
+    parts += [f"{name} has {_cosine(cosine)}" for name, cosine in floats.below.items()]
     return [f"- {network.name}: {'; '.join(parts)}."] if parts else []
-
-
-def _because(network: Network, layer: str) -> str:
-    why = network.expected.get(layer)
-    return f" ({why})" if why else ""
 
 
 # -- programs ---------------------------------------------------------------------------
