@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from benchmarks.zoo import ZooModel
+from benchmarks.zoo import ModelFiles, ZooModel
 
 import cvi
-from cvi import plugins
 from cvi.compare import compare_tensors
 from cvi.flow.api import Conversion
 from cvi.flow.batches import batched_as
+from cvi.flow.job import Request
+from cvi.flow.loading import frontend_of
 from cvi.ir import Array
 from cvi.preprocess.dataset import find_images, samples
 from cvi_tpu.isa.codec import Command
@@ -145,8 +146,8 @@ def verify(
     call left in the folder is used again. CviError when the conversion, which verifies too,
     fails.
     """
-    source = model.onnx(folder)
-    kept, plain = convert(model, source, folder, chip=chip, quant=quant, batch=batch)
+    files = model.files(folder)
+    kept, plain = convert(model, files, folder, chip=chip, quant=quant, batch=batch)
     fed = next(samples(kept.graph, test_files(model, batch)))
     tally, commands, races = Tally(), 0, []
     values: dict[str, Array] = {}
@@ -171,7 +172,7 @@ def verify(
         orders=orders,
         reordered=reordered,
         races=tuple(races),
-        cosine=worst_cosine(plain, values, source, fed),
+        cosine=worst_cosine(plain, values, files, fed),
     )
 
 
@@ -182,7 +183,7 @@ def test_files(model: ZooModel, batch: int) -> list[tuple[Path, ...]]:
 
 def convert(
     model: ZooModel,
-    source: Path,
+    files: ModelFiles,
     folder: Path,
     *,
     chip: str,
@@ -192,10 +193,12 @@ def convert(
     """The program with all tensors kept, verified, and the one that users get."""
     table = folder / f"{model.name}.table"
     kept = cvi.convert(
-        source,
+        files.model,
         folder / f"{model.name}_kept.cvimodel",
         chip=chip,
         quant=quant,
+        weights=files.weights,
+        random_weights=files.random_weights,
         batch=batch if batch > 1 else None,
         input_shapes=model.input_shapes,
         image_options=model.pixels,
@@ -210,10 +213,12 @@ def convert(
     if kept.table is not None:
         kept.table.write(table)
     plain = cvi.convert(
-        source,
+        files.model,
         folder / f"{model.name}.cvimodel",
         chip=chip,
         quant=quant,
+        weights=files.weights,
+        random_weights=files.random_weights,
         batch=batch if batch > 1 else None,
         input_shapes=model.input_shapes,
         image_options=model.pixels,
@@ -223,11 +228,11 @@ def convert(
     return kept, plain
 
 
-def on_vendor(path: Path, inputs: Values) -> dict[str, Array]:
+def on_vendor(path: Path, inputs: Values, timeout: float = 600) -> dict[str, Array]:
     """All tensors that the vendor's runtime shows."""
     from cvi_runner_vendor.runner import VendorRunner
 
-    return VendorRunner().run(path, inputs, all_tensors=True, timeout=600)
+    return VendorRunner().run(path, inputs, all_tensors=True, timeout=timeout)
 
 
 def routines(program: CviModelFile) -> Iterator[list[Command]]:
@@ -252,7 +257,7 @@ def interleave(
     return len(orders) + 1, tally
 
 
-def worst_cosine(conversion: Conversion, ours: Values, source: Path, inputs: Values) -> float:
+def worst_cosine(conversion: Conversion, ours: Values, files: ModelFiles, inputs: Values) -> float:
     """The least cosine of a program's outputs for the first image to the original network's,
     as its framework computes them. Integers are compared in their steps, which changes no
     cosine."""
@@ -260,7 +265,10 @@ def worst_cosine(conversion: Conversion, ours: Values, source: Path, inputs: Val
     fed = {op.source or op.name: inputs[op.name] for op in graph.inputs}
     batch = len(next(iter(fed.values())))
     wanted = {name: graph[name].source for name in graph.outputs}
-    theirs = plugins.frontend_for(source).reference(source, fed, tensors=list(wanted.values()))
+    request = Request(model=files.model, weights=files.weights, random_weights=files.random_weights)
+    theirs = frontend_of(request).reference(
+        files.model, fed, weights=files.weights, tensors=list(wanted.values())
+    )
     cosines = []
     for float_name, name in zip(graph.outputs, quantised.outputs, strict=True):
         expected = batched_as(theirs[wanted[float_name]], graph[float_name].type.shape)

@@ -1,13 +1,13 @@
 """The networks on which the toolchain is verified, as data.
 
 One is shipped with the examples. The others lie in the folder `shared` next to the
-repository: trained models, and well-known architectures with random weights, whose ONNX
-files are made from compact archives when they are asked for.
+repository: trained models, and well-known architectures with random weights, whose
+files are made from compact archives or by our own definitions when they are asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -35,13 +35,24 @@ class Origin(str, Enum):
     RANDOM = "random weights"
 
 
+@dataclass(frozen=True)
+class ModelFiles:
+    """The files of a network as the public functions take them."""
+
+    model: Path
+    weights: Path | None = None
+    random_weights: int | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class ZooModel:
     """One network and how to convert it.
 
-    file: an ONNX file, or for random weights the archive it is made from. image: the test
-    image. dataset, images: folder of calibration images, and how many are drawn; method: how
-    thresholds are found.
+    file: a model file, or what it is made from: an archive of an ONNX file whose weights are
+    random, or with `make` the name of the file that it writes. weights: the file of the
+    weights where they have one of their own; random_weights: the seed from which a frontend
+    draws them. image: the test image. dataset, images: folder of calibration images, and how
+    many are drawn; method: how thresholds are found.
     quant_tolerance: least similarity of every quantised layer to its float layer (of
     random weights and few calibration images not much can be asked). least_cosine: of the
     program's worst output to the original network in fp32. random_orders: how many seeded
@@ -52,6 +63,9 @@ class ZooModel:
     name: str
     origin: Origin
     file: Path
+    weights: Path | None = None
+    random_weights: int | None = None
+    make: Callable[[Path], None] | None = None
     pixels: ImageOptions
     image: Path
     dataset: Path
@@ -65,11 +79,23 @@ class ZooModel:
     @property
     def present(self) -> bool:
         """Whether its files are on this machine."""
-        return all(path.exists() for path in (self.file, self.image, self.dataset))
+        needed = [self.weights or self.image, self.image, self.dataset]
+        needed += [] if self.make else [self.file]
+        return all(path.exists() for path in needed)
 
-    def onnx(self, folder: Path) -> Path:
-        """The ONNX file; one made from an archive is put into `folder`."""
-        return self.file if self.origin is not Origin.RANDOM else expand(self.file, folder)
+    def files(self, folder: Path) -> ModelFiles:
+        """What is given to `cvi`; a file that is made is put into `folder`."""
+        return ModelFiles(self._file(folder), self.weights, self.random_weights)
+
+    def _file(self, folder: Path) -> Path:
+        if self.file.suffix == ".npz":
+            return expand(self.file, folder)
+        if self.make is None:
+            return self.file
+        made = folder / self.file.name
+        if not made.exists():
+            self.make(made)
+        return made
 
 
 def expand(archive: Path, folder: Path) -> Path:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from kernel_cases import Case, case_graph
+from kernel_cases import Case, case_graph, rates
 from program_runs import check_program
 
+from chips import each_chip
+from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized import ops as q
 from vendor_here import needs_vendor
 
@@ -36,3 +38,15 @@ def test_simulator_runs(name: str) -> None:
 @pytest.mark.parametrize("name", EXTREMES)
 def test_vendor_runs(name: str) -> None:
     check_program(*case_graph([EXTREMES[name]]), vendor=True)
+
+
+@needs_vendor
+@pytest.mark.vendor
+@each_chip
+def test_vendor_dilates_as_far_as_we_say(spec: ChipSpec) -> None:
+    far = spec.max_dilation
+    rng = np.random.default_rng(5)
+    constants = {"weight": rng.integers(-127, 128, (8, 8, 3, 3)).astype(np.int8)}
+    attributes = {"dilation": (far, far), "pads": (far - 1,) * 4}
+    case = Case(q.Int8Conv2d, ((1, 8, 36, 35),), attributes, constants | rates(rng, 8, 72))
+    check_program(*case_graph([case]), spec=spec, vendor=True)

@@ -37,7 +37,7 @@ def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("waits")
     path = folder / "net.cvimodel"
     cvi.convert(
-        entry.onnx(folder),
+        entry.files(folder).model,
         path,
         chip="cv183x",
         input_shapes=entry.input_shapes,

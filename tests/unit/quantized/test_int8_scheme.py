@@ -74,6 +74,7 @@ from cvi.ops import (
     Upsample,
 )  # fmt: skip
 from cvi.precision import Precision, PrecisionPlan
+from cvi_chip_cv182x.spec import CV182X
 from cvi_tpu.quantized.scheme import Int8Scheme
 
 # Bounds of 0.52 steps: half a step, and QDM's first rounding at least 5 bits below it.
@@ -196,6 +197,15 @@ def test_convolutions_beyond_the_fields_of_the_instruction(
         assert max(getattr(op, "stride", (1,))) <= 15
     # pad_value 0.5 is 63.5 steps of the input: up to half a step off at every tap
     assert worst_steps(graph, inputs) <= (2.0 if "pad_value" in attributes else 0.52)
+
+
+def test_the_later_chips_dilate_by_fifteen_at_most() -> None:
+    graph = conv_net((1, 3, 40, 24), exact_weights(6, 3, 2, 1), dilation=(16, 1))
+    inputs = samples(graph)
+    table = calibrated(graph, inputs)
+    assert kinds(quantise(graph, table)) == ["Input", "Int8Conv2d", "Dequantize"]
+    later = BareChip(CV182X, "cv182x")
+    assert kinds(quantise(graph, table, later)).count("Permute") == 2
 
 
 @pytest.mark.parametrize("pads", [(0, 0, 0, 0), (3, 3, 3, 3), (7, 0, 0, 6)])

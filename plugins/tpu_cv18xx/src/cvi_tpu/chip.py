@@ -47,4 +47,9 @@ class ChipSpec:
     max_channels: int = 4095
     max_size: int = 4063
     max_pad: int = 15
-    max_dilation: int = 16
+
+    @property
+    def max_dilation(self) -> int:
+        """Of convolutions: elements are inserted between weights as between pixels (measured:
+        the vendor's simulators of the later chips refuse 16)."""
+        return self.max_insert + 1

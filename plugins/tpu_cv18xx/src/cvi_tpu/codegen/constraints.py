@@ -117,6 +117,7 @@ def small_insertions(op: Op, graph: Graph, spec: ChipSpec) -> bool:
 
 @limits(*get_args(Convolution))
 def small_dilations(op: Op, graph: Graph, spec: ChipSpec) -> bool:
-    """The dilation of a convolution is at most 16."""
+    """The dilation of a convolution is at most what the chip's instructions hold: 16 on
+    cv183x, 15 on cv182x, cv181x and cv180x."""
     assert isinstance(op, Convolution)
     return max(op.dilation) <= spec.max_dilation
