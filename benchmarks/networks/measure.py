@@ -27,6 +27,9 @@ from cvi.ops import BatchNorm
 from cvi_tpu.model import read_file
 from cvi_tpu.runtime import Runtime
 
+CHIPS = ("cv183x", "cv182x")
+"""The chips of the guide's two lists."""
+
 QUANT = "int8"
 VENDOR_SECONDS = 3000.0
 

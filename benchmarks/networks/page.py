@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from benchmarks.networks.catalogue import GUIDE, LEAST, OTHERS, TRAINED, Network
-from benchmarks.networks.measure import Floats, Program
+from benchmarks.networks.measure import CHIPS, Floats, Program
 from benchmarks.networks.predictions import Predictions
 
 Found = tuple[Network, Floats | None, Sequence[Program]]
@@ -126,7 +126,7 @@ def _program_table(rows: Sequence[Found]) -> list[str]:
 def _program_row(network: Network, programs: Sequence[Program]) -> list[str]:
     by_chip = {program.chip: program for program in programs}
     cells = [network.name, _size(network, programs)]
-    for chip in ("cv183x", "cv182x"):
+    for chip in CHIPS:
         program = by_chip.get(chip)
         if program is None:
             cells += ["", ""]
@@ -177,4 +177,6 @@ def _total(found: Sequence[Found]) -> str:
     compared = sum(program.bytes for program in programs)
     wrong = sum(program.differ for program in programs)
     count = sum(not program.refused for program in programs)
-    return f"In all {count} programs and {compared:,} bytes were compared, {wrong:,} differ."
+    left = len(CHIPS) * sum(network.compiled for network, *_ in found) - len(programs)
+    open_cells = f" {left} programs have not been compared yet (empty cells)." if left else ""
+    return f"In all {count} programs and {compared:,} bytes were compared, {wrong:,} differ.{open_cells}"

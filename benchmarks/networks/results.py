@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.networks.catalogue import NETWORKS, Network, network
-from benchmarks.networks.measure import Floats, Program, measure_floats, measure_programs
+from benchmarks.networks.measure import CHIPS, Floats, Program, measure_floats, measure_programs
 from benchmarks.networks.page import Found
 from benchmarks.networks.predictions import Predictions
 
 from cvi.errors import CviError
-
-CHIPS = ("cv183x", "cv182x")
 
 
 class Kept:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from benchmarks.networks.catalogue import GUIDE, LEAST, NETWORKS, TRAINED, Network, network
 from benchmarks.networks.measure import (
+    CHIPS,
     Floats,
     Program,
     measure_floats,
@@ -26,7 +27,6 @@ from cvi.flow.examine import macs
 from cvi.ir import Graph
 from vendor_here import needs_vendor
 
-CHIPS = ("cv183x", "cv182x")
 QUICK = (
     "mobilenet_v2", "shufflenet_v2", "squeezenet_v1.1", "retinaface_mnet25", "yolo_v3_tiny",
     "espcn_3x", "erfnet", "googlenet",
@@ -184,7 +184,8 @@ def test_page_tells_figures_and_reasons() -> None:
         Program(chip="cv182x", refused=("odd (Lstm): no INT8 form",)),
     ]
     checked = Predictions(images=500, agreed=499, ours=360, theirs=361, apart=2e-6)
-    text = page([(network("res2net50"), floats, programs)], checked)
+    unmeasured = (network("lenet"), None, [])
+    text = page([(network("res2net50"), floats, programs), unmeasured], checked)
     assert (
         "| res2net50 | onnx | bottlenecks.py | 1x3x224x224 | 9 | 7 | 0.9999999 | 4,160 (4200) "
         "| 25.29 (25.3) |" in text
@@ -194,7 +195,7 @@ def test_page_tells_figures_and_reasons() -> None:
     assert "- res2net50, cv183x: late: 3 of 10 bytes differ" in text
     assert "- res2net50, cv182x: odd (Lstm): no INT8 form" in text
     assert "the same class for 499 of 500 images" in text
-    assert "In all 1 programs and 1,234 bytes were compared, 3 differ." in text
+    assert "In all 1 programs and 1,234 bytes were compared, 3 differ. 2 programs" in text
 
 
 @pytest.mark.parametrize("worst", [0.99999999, float("nan")])
