@@ -179,4 +179,5 @@ def _total(found: Sequence[Found]) -> str:
     count = sum(not program.refused for program in programs)
     left = len(CHIPS) * sum(network.compiled for network, *_ in found) - len(programs)
     open_cells = f" {left} programs have not been compared yet (empty cells)." if left else ""
-    return f"In all {count} programs and {compared:,} bytes were compared, {wrong:,} differ.{open_cells}"
+    total = f"In all {count} programs and {compared:,} bytes were compared, {wrong:,} differ."
+    return total + open_cells
