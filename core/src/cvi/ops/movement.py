@@ -171,8 +171,8 @@ class Pad(Movement):
 def stored_value(value: float, type: TensorType) -> Any:
     """How a real number is stored in a tensor of that type (a numpy scalar).
 
-    Integers: divided by the scale, rounded half away from zero, saturated. BF16: the
-    bit pattern after rounding half to even.
+    Integers: divided by the scale, rounded half away from zero, moved by the zero point,
+    saturated. BF16: the bit pattern after rounding half to even.
     """
     if type.dtype is DType.FP32:
         return np.float32(value)
@@ -185,7 +185,7 @@ def stored_value(value: float, type: TensorType) -> Any:
     if math.isnan(steps):
         steps = 0.0
     bounded = min(max(steps, float(limits.min)), float(limits.max))
-    rounded = int(math.copysign(math.floor(abs(bounded) + 0.5), bounded))
+    rounded = int(math.copysign(math.floor(abs(bounded) + 0.5), bounded)) + type.zero
     clipped = min(max(rounded, int(limits.min)), int(limits.max))
     return np.array(clipped, type.dtype.numpy)[()]
 

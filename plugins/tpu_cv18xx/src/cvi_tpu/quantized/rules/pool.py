@@ -56,12 +56,12 @@ def _maximum(x: Operand) -> Int8MaxPool2d | Bf16MaxPool2d:
     """A maximum of single pixels of x."""
     if x.dtype is DType.BF16:
         return Bf16MaxPool2d(name="", inputs=("",), kernel=(1, 1))
-    return Int8MaxPool2d(name="", inputs=("",), kernel=(1, 1), out_scale=x.scale)
+    return Int8MaxPool2d(name="", inputs=("",), kernel=(1, 1), out_scale=x.scale, out_zero=x.zero)
 
 
 def _lowest(x: Operand) -> float:
     """The lowest real number that x can hold."""
-    return -LARGEST_NUMBER if x.dtype is DType.BF16 else -128 * x.scale
+    return -LARGEST_NUMBER if x.dtype is DType.BF16 else (-128 - x.zero) * x.scale
 
 
 @quantizes(AvgPool2d, precision=TPU)
