@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cvi.evaluate.api import Evaluated, evaluate_classifier
     from cvi.flow.api import (
         Conversion,
         calibrate_model,
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Conversion", "Examination", "ImageOptions", "Verdict", "calibrate_model", "check",
-    "compare_files", "convert", "deploy", "inspect", "load", "run", "transform",
+    "Conversion", "Evaluated", "Examination", "ImageOptions", "Verdict", "calibrate_model", "check",
+    "compare_files", "convert", "deploy", "evaluate_classifier", "inspect", "load", "run",
+    "transform",
 ]  # fmt: skip
 
 _HOME = {
     "Conversion": "cvi.flow.api",
+    "Evaluated": "cvi.evaluate.api",
     "Examination": "cvi.flow.examine",
     "ImageOptions": "cvi.flow.images",
     "Verdict": "cvi.flow.examine",
@@ -38,6 +41,7 @@ _HOME = {
     "compare_files": "cvi.flow.api",
     "convert": "cvi.flow.api",
     "deploy": "cvi.flow.api",
+    "evaluate_classifier": "cvi.evaluate.api",
     "inspect": "cvi.flow.examine",
     "load": "cvi.flow.api",
     "run": "cvi.flow.running",
