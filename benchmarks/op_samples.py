@@ -9,7 +9,7 @@ import numpy as np
 
 from cvi import ops as o
 from cvi.calibrate.table import CalibrationTable, Threshold
-from cvi.ir import DType, Graph, Input, Op, Shape, TensorType
+from cvi.ir import Array, DType, Graph, Input, Op, Shape, TensorType
 
 IMAGE = (1, 8, 12, 10)
 
@@ -18,12 +18,14 @@ IMAGE = (1, 8, 12, 10)
 class Sample:
     """An op with the shapes of its computed operands and of its constants, in order.
 
-    dtypes: element types of inputs that are not fp32. variant: which kind of the op.
+    constants: shapes of random ones, or arrays. dtypes: element types of inputs that are not
+    fp32. before: what the first operand goes through. variant: which kind of the op.
     """
 
     op: Op
     inputs: tuple[Shape, ...] = (IMAGE,)
-    constants: tuple[Shape, ...] = ()
+    constants: tuple[Shape | Array, ...] = ()
+    before: Op | None = None
     dtypes: Mapping[int, DType] = field(default_factory=dict)
     variant: str = ""
 
@@ -38,9 +40,12 @@ class Sample:
         for i, shape in enumerate(self.inputs):
             type = TensorType(shape, self.dtypes.get(i, DType.FP32))
             names.append(graph.add(Input(name=f"x{i}", type=type)).name)
-        for i, shape in enumerate(self.constants):
-            array = rng.uniform(0.5, 1.0, shape).astype(np.float32)
-            names.append(graph.constant(f"c{i}", array))
+        if self.before is not None:
+            names[0] = graph.add(self.before.with_(name="before", inputs=(names[0],))).name
+        for i, given in enumerate(self.constants):
+            random = isinstance(given, tuple)
+            array = rng.uniform(0.5, 1.0, given) if random else given
+            names.append(graph.constant(f"c{i}", np.asarray(array, np.float32)))
         graph.add(self.op.with_(name="y", inputs=tuple(names)))
         graph.outputs = ("y",)
         return graph
@@ -64,7 +69,51 @@ _UNARY = (
     o.Softplus, o.Mish, o.Swish, o.HardSwish,
 )  # fmt: skip
 
+_FACE_MAPS = tuple((1, c, s, s) for s in (2, 4, 8) for c in (4, 8, 20))
+_FACES = o.RetinaFaceDetection(name="", nms_threshold=0.4, confidence_threshold=0.5, keep_top_k=10)
+_POOL = o.RoiPooling(name="", pooled=(2, 2), spatial_scale=1 / 16)
+
+
+def _ssd(code_type: str = "center_size") -> Sample:
+    op = o.DetectionOutput(
+        name="", num_classes=3, code_type=code_type, nms_threshold=0.45, keep_top_k=10
+    )
+    boxes = np.tile([0.25, 0.25, 0.75, 0.75], 4)
+    priors = np.stack([boxes, np.full(16, 0.1)])[None]
+    variant = "" if code_type == "center_size" else code_type
+    return Sample(op, ((1, 16), (1, 12)), (priors,), variant=variant)
+
+
+_DETECTION = (
+    _ssd(),
+    _ssd("corner"),
+    Sample(
+        o.YoloDetection(
+            name="", net_size=(64, 64), classes=3, nms_threshold=0.5, obj_threshold=0.5,
+            keep_top_k=10,
+        ),
+        ((1, 24, 2, 2), (1, 24, 4, 4), (1, 24, 8, 8)),
+    ),
+    Sample(_FACES.with_(nms_threshold=1.0), _FACE_MAPS, variant="without suppression"),
+    Sample(_FACES, _FACE_MAPS, variant="with suppression"),
+    Sample(
+        o.Proposal(
+            name="", net_size=(64, 64), obj_threshold=0.5, nms_threshold=0.7, post_nms_top_n=8
+        ),
+        ((1, 18, 4, 4), (1, 36, 4, 4)),
+    ),
+    Sample(
+        o.FrcnDetection(
+            name="", class_num=3, obj_threshold=0.5, nms_threshold=0.5, keep_top_k=10
+        ),
+        ((8, 12), (8, 3), (1, 1, 8, 5)),
+    ),
+    Sample(_POOL, (IMAGE, (1, 1, 8, 5)), before=o.Relu(name=""), variant="of a ReLU"),
+    Sample(_POOL, (IMAGE, (1, 1, 8, 5)), variant="of any sign"),
+)  # fmt: skip
+
 SAMPLES: tuple[Sample, ...] = (
+    *_DETECTION,
     Sample(o.Conv2d(name="", pads=(1, 1, 1, 1)), constants=((16, 8, 3, 3), (16,))),
     Sample(
         o.Conv2d(name="", pads=(2, 2, 2, 2), dilation=(2, 2), group=8),
@@ -78,8 +127,10 @@ SAMPLES: tuple[Sample, ...] = (
     Sample(o.BatchNorm(name=""), constants=((8,), (8,), (8,), (8,))),
     _one(o.MaxPool2d(name="", kernel=(2, 2), stride=(2, 2))),
     Sample(o.MaxPool2d(name="", kernel=(2, 2), dilation=(2, 2)), variant="dilated"),
+    _one(o.PoolMask(name="", size=(2, 2))),
     _one(o.AvgPool2d(name="", kernel=(3, 3), stride=(1, 1), pads=(1, 1, 1, 1))),
     _two(o.Add(name="")),
+    Sample(o.Add(name="", coefficients=(0.5, -2.0)), (IMAGE, IMAGE), variant="weighted"),
     _two(o.Sub(name="")),
     _two(o.Mul(name="")),
     _two(o.Div(name="")),
@@ -93,6 +144,23 @@ SAMPLES: tuple[Sample, ...] = (
     _one(o.HardSigmoid(name="")),
     _one(o.Pow(name="", exponent=2.0)),
     _one(o.Softmax(name="", axis=1)),
+    _one(o.Lrn(name="", size=5, alpha=1e-4, beta=0.75)),
+    _one(o.SquarePower(name="", exponent=-0.5)),
+    Sample(o.Normalize(name=""), constants=((8,),)),
+    Sample(o.InstanceNorm(name=""), constants=((8,), (8,))),
+    Sample(o.ArgMax(name="", axis=1)),
+    Sample(o.Embedding(name=""), ((3, 5),), constants=((20, 8),), dtypes={0: DType.UINT16}),
+    Sample(o.LayerNorm(name="", axis=3), constants=((10,), (10,))),
+    Sample(
+        o.Lstm(name="", direction="forward"),
+        ((5, 2, 8),),
+        constants=((1, 24, 8), (1, 24, 6), (1, 48)),
+    ),
+    Sample(
+        o.Gru(name="", direction="bidirectional"),
+        ((5, 2, 8),),
+        constants=((2, 18, 8), (2, 18, 6), (2, 36)),
+    ),
     Sample(o.Softmax(name="", axis=1, log=True), variant="logarithm"),
     *(
         Sample(o.Reduce(name="", method=method, axes=(1, 3)), variant=method)
@@ -105,6 +173,7 @@ SAMPLES: tuple[Sample, ...] = (
     _one(o.Permute(name="", order=(0, 2, 3, 1))),
     _two(o.Concat(name="")),
     _one(o.Slice(name="", starts=(0, 0, 1, 1), sizes=(1, 8, 5, 4), steps=(1, 1, 2, 2))),
+    _one(o.Reverse(name="", axis=3)),
     _one(o.Pad(name="", before=(0, 0, 1, 1), after=(0, 0, 1, 1))),
     _one(o.PixelShuffle(name="", factor=2)),
     _one(o.Tile(name="", repeats=(1, 2, 1, 1))),

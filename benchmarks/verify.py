@@ -147,13 +147,13 @@ def verify(
 ) -> Verification:
     """Convert a model in `folder` and compare as the module says.
 
-    vendor: whether the vendor's libraries are there. A chip without CPU functions gets the
-    network up to its softmax. A calibration table that an earlier call left in the folder
+    vendor: whether the vendor's libraries are there. In INT8 a chip without CPU functions gets
+    the network up to its softmax. A calibration table that an earlier call left in the folder
     is used again. CviError when the conversion, which verifies too, fails.
     """
     source = model.onnx(folder)
     loaded = cvi.load(source, input_shapes=model.input_shapes)
-    outputs = () if has_cpu(chip) else before_softmax(loaded)
+    outputs = () if has_cpu(chip) or quant != "int8" else before_softmax(loaded)
     kept, plain = convert(
         model, source, folder, chip=chip, quant=quant, batch=batch, outputs=outputs
     )
@@ -239,8 +239,8 @@ def convert(
         keep_tensors=True,
         quant_tolerance=model.quant_tolerance,
     )
-    assert kept.table is not None
-    kept.table.write(table)
+    if kept.table is not None:
+        kept.table.write(table)
     plain = cvi.convert(
         source,
         folder / f"{model.name}.cvimodel",
@@ -250,7 +250,7 @@ def convert(
         outputs=outputs,
         input_shapes=model.input_shapes,
         image_options=model.pixels,
-        calibration_table=table,
+        calibration_table=table if kept.table else None,
         verify=False,
     )
     return kept, plain

@@ -192,6 +192,25 @@ def argmax_v3(rng: Rng) -> Case:
     return Case("argmax_v3", arguments, arrays, outputs)
 
 
+@makes("topk")
+def topk(rng: Rng) -> Case:
+    """Rows along the last dimension, sometimes along another one: then values behind it are
+    not looked at."""
+    axis = int(rng.integers(4))
+    inner = 1 if _chance(rng, 0.8) else 2
+    lead = [int(rng.integers(1, 4)) for _ in range(axis)]
+    length = int(rng.choice([1, 5, 17, 100]))
+    x = _levels(rng, normal(rng, *lead, length, *[inner] * (3 - axis)), 0.25)
+    count = int(rng.choice([1, 3, 16, 120]))
+    arguments: dict[str, Value] = {
+        "K": count,
+        "axis": axis,
+        "sorted": True,
+        "largest": _chance(rng),
+    }
+    return Case("topk", arguments, [x], [fp32(prod(lead), count, 1, 1)])
+
+
 # -- sampling -----------------------------------------------------------------------------
 
 MODES = (

@@ -3,6 +3,8 @@ the other."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
@@ -125,9 +127,7 @@ def max_pools(draw: DrawFn) -> Case:
         "pads": tuple(draw(st.integers(0, kernel[i % 2] - 1)) for i in range(4)),
     }
     shape = (draw(st.sampled_from([1, 2])), draw(channels()), *draw(planes(least=5)))
-    return Case(
-        q.Bf16MaxPool2d, (shape,), attributes, seed=draw(seeds), dtype=DType.BF16, tame=True
-    )
+    return Case(q.Bf16MaxPool2d, (shape,), attributes, seed=draw(seeds), dtype=DType.BF16)
 
 
 @st.composite
@@ -193,7 +193,8 @@ def casts(draw: DrawFn) -> Case:
         )
     )
     scale = {"scale": draw(st.sampled_from([1.0, 0.0137, 25.4]))} if scaled else {}
-    return Case(kind, draw(shapes(1)), scale, seed=draw(seeds), dtype=dtype)
+    tame = kind is q.Int8FromBf16  # the chips' simulators differ from 2^64 on
+    return Case(kind, draw(shapes(1)), scale, seed=draw(seeds), dtype=dtype, tame=tame)
 
 
 @st.composite
@@ -202,12 +203,12 @@ def tables(draw: DrawFn) -> Case:
     seed = draw(seeds)
     rng = np.random.default_rng(seed)
     upper, lower = patterns(rng, 256), patterns(rng, 256)
+    kind: type[q.Bf16Table] = q.Bf16Split
+    attributes: dict[str, Any] = {"added": draw(st.booleans())}
     if draw(st.booleans()):
-        kind, attributes = q.Bf16Split, {"added": draw(st.booleans())}
-    else:
+        kind = q.Bf16Interpolate
         scale, offset = draw(st.sampled_from([(8.0, 192.0), (16.0, 192.0), (8.0, 256.0)]))
-        kind, attributes = q.Bf16Interpolate, {"gated": draw(st.booleans())}
-        attributes |= {"scale": scale, "offset": offset}
+        attributes = {"gated": draw(st.booleans()), "scale": scale, "offset": offset}
     constants = {"first": upper, "second": lower}
     return Case(kind, draw(shapes(1)), attributes, constants, seed, DType.BF16)
 

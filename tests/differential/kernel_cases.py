@@ -21,7 +21,8 @@ Shape = tuple[int, ...]
 @dataclass(frozen=True)
 class Case:
     """One op on random data of an element type. constants become the operands after the
-    inputs. tame: of finite numbers, so small that no sum of products overflows."""
+    inputs. tame: of finite numbers, so small that no sum of products overflows. levels: how
+    many different values int8 inputs have."""
 
     kind: type[Op]
     shapes: tuple[Shape, ...]
@@ -30,6 +31,7 @@ class Case:
     seed: int = 0
     dtype: DType = DType.INT8
     tame: bool = False
+    levels: int = 256
 
     def __str__(self) -> str:
         consts = {k: v.shape for k, v in self.constants.items() if v is not None}
@@ -49,7 +51,7 @@ def case_graph(
             scale = 1.0 if case.dtype is DType.INT8 else None
             kind = TensorType(shape, case.dtype, scale)
             entry = graph.add(Input(name=f"x{i}_{j}", type=kind))
-            feeds[entry.name] = random_array(rng, shape, case.dtype, tame=case.tame)
+            feeds[entry.name] = random_array(rng, shape, case)
             names.append(entry.name)
         for key, array in case.constants.items():
             names.append("" if array is None else graph.constant(f"c{i}_{key}", array))
@@ -61,23 +63,22 @@ def case_graph(
     return graph, feeds
 
 
-def random_array(
-    rng: np.random.Generator, shape: Shape, dtype: DType, *, tame: bool = False
-) -> Array:
-    """All bytes of int8; floats of many magnitudes, zeros among them, but for one case in
+def random_array(rng: np.random.Generator, shape: Shape, case: Case) -> Array:
+    """Levels of int8; floats of many magnitudes, zeros among them, but for one case in
     eight that has all patterns there are, denormals and infinities too."""
-    if dtype is DType.INT8:
-        return rng.integers(-128, 128, shape).astype(np.int8)
+    if case.dtype is DType.INT8:
+        values = np.linspace(-128, 127, case.levels).astype(np.int8)
+        return values[rng.integers(0, case.levels, shape)]
     if rng.integers(8) == 0:
         bits = rng.integers(0, 2**32, shape, dtype=np.uint32)
-        if tame:
-            bits &= np.uint32(0xDFFFFFFF)  # below 2^64
+        if case.tame:
+            bits &= np.uint32(0xCFFFFFFF)  # below 2^34
     else:
         spread = rng.integers(0, 12)
-        values = rng.standard_normal(shape) * 2.0 ** rng.integers(-spread, spread + 1, shape)
-        values[rng.random(shape) < 0.1] = 0
-        bits = np.asarray(values, np.float32).view(np.uint32)
-    if dtype is DType.BF16:
+        real = rng.standard_normal(shape) * 2.0 ** rng.integers(-spread, spread + 1, shape)
+        real[rng.random(shape) < 0.1] = 0
+        bits = np.asarray(real, np.float32).view(np.uint32)
+    if case.dtype is DType.BF16:
         return np.asarray(bits >> 16).astype(np.uint16)
     return np.asarray(bits).view(np.float32)
 
@@ -233,6 +234,34 @@ def max_pools(draw: DrawFn) -> Case:
 
 
 @st.composite
+def dilated_pools(draw: DrawFn) -> Case:
+    """Maxima of strided parts; some windows lie between the pixels, some in padding only."""
+    kernel = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
+    dilation = (draw(st.integers(1, 4)), draw(st.sampled_from([2, 2, 3, 7])))
+    stride = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
+    extents = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    pads = tuple(draw(st.integers(0, min(extents[i % 2] - 1, 15))) for i in range(4))
+    h, w = draw(planes())
+    h, w = max(h, extents[0]), max(w, extents[1])
+    c = draw(st.integers(1, 6)) if h * w > 20000 else draw(channels())
+    shape = (draw(st.sampled_from([1, 1, 3])), c, h, w)
+    attributes = {"kernel": kernel, "stride": stride, "pads": pads, "dilation": dilation}
+    return Case(q.Int8MaxPool2d, (shape,), attributes, seed=draw(seeds))
+
+
+@st.composite
+def pool_masks(draw: DrawFn) -> Case:
+    """Few different values, so that maxima tie; planes that blocks do not divide."""
+    size = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
+    h, w = (min(side, 100) for side in draw(planes()))  # a tile has many instructions
+    big = h * w > 2000
+    c = draw(st.integers(1, 3)) if big else draw(channels(70))
+    shape = (1 if big else draw(st.sampled_from([1, 1, 3])), c, h, w)
+    levels = draw(st.sampled_from([1, 3, 256, 256]))
+    return Case(q.Int8PoolMask, (shape,), {"size": size}, seed=draw(seeds), levels=levels)
+
+
+@st.composite
 def avg_pools(draw: DrawFn) -> Case:
     whole = draw(st.booleans())
     h, w = draw(planes(least=4))
@@ -378,6 +407,8 @@ KERNELS: dict[str, SearchStrategy[Case]] = {
     "depthwise": depthwise(),
     "deconv": deconvs(),
     "max_pool": max_pools(),
+    "dilated_pool": dilated_pools(),
+    "pool_mask": pool_masks(),
     "avg_pool": avg_pools(),
     "add": adds(),
     "mul": muls(),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
 from cvi.ir import Array, DType, Graph, Input, Op, TensorType
-from cvi.ops import Concat, Pad, Permute, PixelShuffle, Reshape, Slice, Tile, Upsample
+from cvi.ops import Concat, Pad, Permute, PixelShuffle, Reshape, Reverse, Slice, Tile, Upsample
 
 Shape = tuple[int, ...]
 DTYPES = [DType.INT8] * 6 + [DType.UINT8, DType.INT16, DType.FP32, DType.FP32]
@@ -81,6 +81,12 @@ def slices(draw: DrawFn) -> tuple[list[TensorType], Op]:
 
 
 @st.composite
+def reverses(draw: DrawFn) -> tuple[list[TensorType], Op]:
+    shape = draw(shapes())
+    return [tensor(draw, shape)], Reverse(name="y", axis=draw(st.integers(0, len(shape) - 1)))
+
+
+@st.composite
 def pads(draw: DrawFn) -> tuple[list[TensorType], Op]:
     shape = draw(shapes(most=8000))
     mode = draw(st.sampled_from(["constant", "constant", "edge", "reflect"]))
@@ -122,6 +128,7 @@ MOVEMENT: dict[str, SearchStrategy[tuple[list[TensorType], Op]]] = {
     "reshape": reshapes(),
     "concat": concats(),
     "slice": slices(),
+    "reverse": reverses(),
     "pad": pads(),
     "tile": tiles(),
     "pixel_shuffle": pixel_shuffles(),

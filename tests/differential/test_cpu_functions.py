@@ -143,6 +143,21 @@ def test_special_values_of_softmax_and_maximum(tmp_path: Path) -> None:
     compare(tmp_path, cases)
 
 
+def test_topk_of_zeros_of_both_signs(tmp_path: Path) -> None:
+    """Equal numbers of which the order can be seen."""
+    rng = np.random.default_rng(5)
+    cases = []
+    for length, count in [(3, 3), (5, 3), (17, 16), (40, 7)] * 5:
+        x = rng.choice(np.array([0.0, -0.0, 0.0, -0.0, 1, -1], np.float32), (1, 1, 1, length))
+        for largest in (True, False):
+            arguments = {"K": count, "axis": 3, "sorted": True, "largest": largest}
+            cases.append(Case("topk", arguments, [x], [fp32(1, count, 1, 1)]))
+    theirs = compare(tmp_path, cases)
+    ours = Runtime(model_of(cases), spec=CV183X).run(INPUT, all_tensors=True)
+    bits = [value.tobytes() for name, value in ours.items() if "/" in name]
+    assert [value.tobytes() for value in theirs] == bits
+
+
 # -- where the vendor's runtime dies ------------------------------------------------------
 
 

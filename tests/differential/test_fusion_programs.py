@@ -83,7 +83,10 @@ class Network:
 
     def pool(self) -> None:
         source = self.pick()
-        if min(self.shape(source)[2:]) >= 2:
+        if self.rng.integers(3) == 0:
+            pads, dilation = (2, 1, 1, 2), (2, 3)
+            self.add(q.Int8MaxPool2d, [source], kernel=(2, 2), pads=pads, dilation=dilation)
+        elif min(self.shape(source)[2:]) >= 2:
             self.add(q.Int8MaxPool2d, [source], kernel=(2, 2), stride=(2, 2))
 
     def table(self) -> None:

@@ -1,4 +1,4 @@
-"""The decoder of the weight codec against streams that the vendor's encoder made."""
+"""The weight codec against streams that the vendor's encoder made."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cvi.errors import RunnerError
-from cvi_tpu.sim import vlc
+from cvi_tpu.sim import vlc, vlc_encode
 
 
 @pytest.mark.parametrize("kind", ["i8", "u8", "bf16"])
@@ -21,6 +21,13 @@ def test_streams_of_the_vendor(shared: Path, kind: str) -> None:
     decoded = vlc.decode(stream, plain.size)
     assert decoded.dtype == plain.dtype
     np.testing.assert_array_equal(decoded, plain)
+
+
+@pytest.mark.parametrize("kind", ["i8", "u8", "bf16"])
+def test_the_same_streams(shared: Path, kind: str) -> None:
+    with np.load(shared / "golden" / "vlc.npz") as archive:
+        plain, stream = archive[f"{kind}_plain"], archive[f"{kind}_stream"]
+    np.testing.assert_array_equal(vlc_encode.encode(plain, vlc.header(stream)), stream)
 
 
 @pytest.mark.parametrize("kind", ["i8", "u8", "bf16"])

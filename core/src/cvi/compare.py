@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
@@ -230,20 +230,21 @@ class Comparison:
     """The result for a set of layers, rows in execution order.
 
     excepted: names that were left out on demand. unknown: demanded exceptions that are
-    in neither set. uncompared: layers for which there is no reference.
+    in neither set. uncompared: layers for which there is no reference, each with the reason
+    ("" when nobody tells).
     """
 
     rows: tuple[Row, ...]
     tolerance: Tolerance
     excepted: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
-    uncompared: tuple[str, ...] = ()
+    uncompared: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def left_open(self) -> str:
         """The layers without a reference, in words; "" when there are none."""
         more = len(self.uncompared) - _MOST_NAMES
-        shown = ", ".join(self.uncompared[:_MOST_NAMES])
+        shown = ", ".join([*self.uncompared][:_MOST_NAMES])
         return f"{shown} and {more} more" if more > 0 else shown
 
     @property
@@ -273,7 +274,10 @@ class Comparison:
     def table(self) -> list[tuple[str, ...]]:
         """A heading and one line of text cells per layer."""
         head = ("layer", "shape", "cosine", "correlation", "euclidean", "match", "result", "note")
-        open_rows = [(name, "", "-", "-", "-", "-", "NOT COMPARED", "") for name in self.uncompared]
+        open_rows = [
+            (name, "", "-", "-", "-", "-", "NOT COMPARED", why)
+            for name, why in self.uncompared.items()
+        ]
         return [head, *map(_cells, self.rows), *open_rows]
 
     def raise_if_failed(self, where: str = "") -> None:

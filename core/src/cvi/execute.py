@@ -11,6 +11,7 @@ import numpy as np
 
 from cvi.errors import InputError, UnsupportedError
 from cvi.ir import Array, Graph, Input, Op
+from cvi.parts import behind, lists, part
 
 if TYPE_CHECKING:
     from cvi.hookspecs import Executor, ExecutorSession
@@ -59,7 +60,7 @@ def _result(
         None if not name else values[name] if name in values else graph.constants[name]
         for name in op.inputs
     ]
-    return op.evaluate(*operands) if exact else op.approximate(*operands)
+    return op.evaluate(*operands) if exact else op.estimate(*operands)
 
 
 def _use_counts(ops: Sequence[Op], wanted: Sequence[str]) -> dict[str, int]:
@@ -133,18 +134,55 @@ class NumpySession:
         return evaluate(self.graph, inputs, outputs=self.outputs)
 
 
+@dataclass(frozen=True)
+class SplitSession:
+    """A fast session of the first layers, and the numpy reference of the last ones.
+
+    outputs: those of the last layers.
+    """
+
+    first: ExecutorSession
+    last: Graph
+    outputs: tuple[str, ...]
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        values = self.first.run(inputs)
+        given = {op.name: values[op.name] for op in self.last.inputs}
+        return values | evaluate(self.last, given, outputs=self.outputs)
+
+
 def float_session(
     graph: Graph, outputs: Sequence[str] | None = None, executors: Sequence[Executor] = ()
 ) -> ExecutorSession:
-    """A session of the first executor that knows all ops, else of the numpy reference."""
+    """A session of the first executor that knows all ops, at least up to the first lists of
+    boxes; else of the numpy reference."""
     wanted = graph.outputs if outputs is None else tuple(outputs)
     check_names(graph, wanted)
     for executor in executors:
-        try:
-            return executor.session(graph, wanted)
-        except UnsupportedError:
-            continue
+        for session in (_whole_session, _split_session):
+            try:
+                return session(graph, wanted, executor)
+            except UnsupportedError:
+                continue
     return NumpySession(graph, tuple(wanted))
+
+
+def _whole_session(graph: Graph, wanted: Sequence[str], executor: Executor) -> ExecutorSession:
+    return executor.session(graph, wanted)
+
+
+def _split_session(graph: Graph, wanted: Sequence[str], executor: Executor) -> ExecutorSession:
+    """Lists of boxes and what is computed from them are the last layers."""
+    boxes = lists(graph)
+    if not boxes:
+        raise UnsupportedError("there is no list of boxes to split the network at")
+    tail = {*boxes, *behind(graph, boxes)}
+    last = part(graph, tail)
+    head = graph.replace(ops=[op for op in graph.ops if op.name not in tail], outputs=())
+    early = [name for name in wanted if name not in tail]
+    names = list(dict.fromkeys([*early, *(op.name for op in last.inputs)]))
+    late = tuple(name for name in wanted if name in tail)
+    return SplitSession(executor.session(head, names), last, late)
 
 
 def run_float(

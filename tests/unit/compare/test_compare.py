@@ -199,11 +199,13 @@ def test_other_sizes_and_nothing_at_all_fail() -> None:
 
 
 def test_layers_without_reference_are_named_but_fail_nothing() -> None:
-    result = replace(compare_sets(layers(), layers()), uncompared=("odd", "strange"))
+    result = replace(
+        compare_sets(layers(), layers()), uncompared={"odd": "no such op", "strange": ""}
+    )
     result.raise_if_failed()
     assert result.left_open == "odd, strange"
     assert result.table()[-1] == ("strange", "", "-", "-", "-", "-", "NOT COMPARED", "")
-    many = replace(result, uncompared=tuple(f"l{i}" for i in range(11)))
+    many = replace(result, uncompared={f"l{i}": "" for i in range(11)})
     assert many.left_open == "l0, l1, l2, l3, l4, l5, l6, l7 and 3 more"
 
 

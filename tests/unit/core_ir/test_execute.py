@@ -9,9 +9,10 @@ import pytest
 from graphs import int8_input, small_net
 
 from cvi.errors import InputError, UnsupportedError
-from cvi.execute import evaluate, float_session, run_float
-from cvi.ir import Array, Graph
-from cvi.ops import Relu, Reshape
+from cvi.execute import NumpySession, evaluate, float_session, run_float
+from cvi.ir import Array, Graph, Input, TensorType
+from cvi.ops import DetectionOutput, Relu, Reshape
+from cvi.parts import behind, lists, part
 
 DATA = {"data": np.random.default_rng(0).standard_normal((1, 3, 8, 8), np.float32)}
 
@@ -136,3 +137,58 @@ def test_inputs_are_not_written_to():
     before = DATA["data"].copy()
     evaluate(graph, DATA, outputs=["y"])
     assert np.array_equal(before, DATA["data"])
+
+
+def boxes_net() -> Graph:
+    """data -> conf -> boxes -> (behind, moved), and data -> aside."""
+    graph = Graph("boxes")
+    graph.add(Input(name="data", type=TensorType((1, 4))))
+    graph.constants["loc"] = np.zeros((1, 8), np.float32)
+    graph.constants["prior"] = np.float32([[[0, 0, 1, 1, 0.5, 0.5, 2, 2], [0.1] * 8]])
+    graph.add(Relu(name="conf", inputs=("data",)))
+    graph.add(
+        DetectionOutput(
+            name="boxes", inputs=("loc", "conf", "prior"), num_classes=2, nms_threshold=0.9,
+            keep_top_k=2,
+        )
+    )  # fmt: skip
+    graph.add(Reshape(name="behind", inputs=("boxes",), shape=(2, 7)))
+    graph.add(Relu(name="aside", inputs=("data",)))
+    graph.outputs = ("behind", "aside")
+    return graph
+
+
+class NoLists:
+    """Knows all ops but those that give lists of boxes."""
+
+    name = "nolists"
+    graph: Graph
+
+    def session(self, graph, outputs):
+        if any(op.incomparable for op in graph):
+            raise UnsupportedError("no")
+        self.graph = graph
+        return NumpySession(graph, tuple(outputs))
+
+
+def test_an_executor_runs_what_comes_before_lists_of_boxes():
+    graph, executor = boxes_net(), NoLists()
+    inputs = {"data": np.float32([[0, 3, 0, 2]])}
+    names = ["data", "conf", "boxes", "behind", "aside"]
+    got = run_float(graph, inputs, names, [executor])
+    assert [op.name for op in executor.graph] == ["data", "conf", "aside"]
+    want = evaluate(graph, inputs, outputs=names)
+    assert list(got) == names and all(np.array_equal(got[n], want[n]) for n in names)
+    assert got["behind"][:, 2].tolist() == [3, 2]
+    assert run_float(graph, inputs, ["aside"], [executor])["aside"].tolist() == [[0, 3, 0, 2]]
+
+
+def test_parts_of_a_graph():
+    graph = boxes_net()
+    assert lists(graph) == ["boxes"]
+    assert behind(graph, ["conf"]) == ["boxes", "behind"]
+    assert behind(graph, ["loc"]) == ["boxes", "behind"]
+    assert behind(graph, ["aside"]) == []
+    tail = part(graph, {"boxes", "behind"})
+    assert [op.name for op in tail] == ["conf", "boxes", "behind"]
+    assert isinstance(tail["conf"], Input) and tail.type_of("boxes").shape == (1, 1, 2, 7)

@@ -10,7 +10,7 @@ from onnx_reference import evaluate, run_node
 
 from cvi.errors import ModelError
 from cvi.ir import DType, Graph, Input, TensorType
-from cvi.ops import Concat, Pad, Permute, PixelShuffle, Reshape, Slice, Tile, Upsample
+from cvi.ops import Concat, Pad, Permute, PixelShuffle, Reshape, Reverse, Slice, Tile, Upsample
 from cvi.ops.movement import stored_value
 
 DTYPES = [np.float32, np.int8, np.uint8, np.uint16, np.int16, np.int32, np.int64, np.bool_]
@@ -76,6 +76,17 @@ def test_concat_and_tile(data, shape):
     x = numbered(shape)
     theirs = run_node("Tile", [x, np.array(repeats, np.int64)])
     assert np.array_equal(evaluate(Tile(name="y", repeats=repeats), x), theirs)
+
+
+@settings(max_examples=20, deadline=None)
+@given(data=st.data(), shape=shapes)
+def test_reverse(data, shape):
+    axis = data.draw(st.integers(0, len(shape) - 1))
+    bounds = (np.array([v], np.int64) for v in (-1, -(2**31), axis, -1))
+    x = numbered(shape)
+    assert np.array_equal(
+        evaluate(Reverse(name="y", axis=axis), x), run_node("Slice", [x, *bounds])
+    )
 
 
 @pytest.mark.parametrize("mode", ["CRD", "DCR"])
@@ -167,6 +178,7 @@ X = numbered((1, 2, 3, 4))
         (Slice(name="m", starts=(0,), sizes=(1,), steps=(1,)), "has 1 entries"),
         (Slice(name="m", starts=(0,) * 4, sizes=(1, 2, 3, 5), steps=(1,) * 4), "element 4"),
         (Slice(name="m", starts=(0,) * 4, sizes=(1,) * 4, steps=(1, 1, 1, 0)), "steps"),
+        (Reverse(name="m", axis=4), "no axis 4"),
         (Pad(name="m", before=(0,) * 4, after=(0, 0, 0, -1)), "must not be negative"),
         (Pad(name="m", before=(0,) * 4, after=(0,) * 4, mode="wrap"), "'wrap' is not one of"),
         (Pad(name="m", before=(0, 0, 3, 0), after=(0,) * 4, mode="reflect"), "reflects more"),

@@ -219,7 +219,10 @@ def test_reductions_over_the_plane_are_pools():
         %m1 : fp32[2x3] = Reshape(%m1_pool) {shape=(2, 3)}
         %m2_pool : fp32[2x3x1x1] = MaxPool2d(%x) {kernel=(4, 5)}
         %m2 : fp32[2x3] = Reshape(%m2_pool) {shape=(2, 3)}
-        %m3 : fp32[2x3x1x1] = Reduce(%x) {method='l2', axes=(2, 3)}
+        %m3_channels : fp32[2x4x5x3] = Permute(%x) {order=(0, 2, 3, 1)}
+        %m3_image : fp32[2x20x3] = Reshape(%m3_channels) {shape=(2, 20, 3)}
+        %m3_norm : fp32[2x1x3] = SquarePower(%m3_image) {exponent=0.5}
+        %m3 : fp32[2x3x1x1] = Reshape(%m3_norm) {shape=(2, 3, 1, 1)}
         return %m0, %m1, %m2, %m3
         """,
     )
@@ -392,3 +395,22 @@ def test_dead_code_goes_and_inputs_stay():
         """,
     )
     assert not after.constants
+
+
+def test_norms_over_channels_and_over_images():
+    b = Builder()
+    x = b.input(2, 3, 4)
+    becomes(
+        b.done(
+            b.op(Reduce, "c", x, method="l2", axes=(1,)),
+            b.op(Reduce, "n", x, method="l2", axes=(0, 1, 2), keepdims=False),
+        ),
+        """
+        %x : fp32[2x3x4] = Input()
+        %c : fp32[2x1x4] = SquarePower(%x) {exponent=0.5}
+        %n_image : fp32[1x24] = Reshape(%x) {shape=(1, 24)}
+        %n_norm : fp32[1x1] = SquarePower(%n_image) {exponent=0.5}
+        %n : fp32[scalar] = Reshape(%n_norm) {shape=()}
+        return %c, %n
+        """,
+    )

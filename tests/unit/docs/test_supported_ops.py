@@ -7,7 +7,7 @@ from benchmarks.supported_ops import PAGE, page
 
 from cvi import ops
 
-BASES = {"Eltwise", "Movement", "Unary"}
+BASES = {"Detection", "Eltwise", "Movement", "Recurrent", "Unary"}
 
 
 def test_every_float_op_has_a_sample() -> None:

@@ -373,6 +373,10 @@ def test_second_output_of_max_pool(build: Build) -> None:
     assert kinds(LOAD(unused)) == ["Input", "MaxPool2d"]
     with pytest.raises(UnsupportedError, match="output i"):
         LOAD(build([pool], {"x": (1, 1, 4, 4)}, ["y", "i"]))
+    with pytest.raises(UnsupportedError, match="output i"):
+        LOAD(build([pool, node("Cast", ["i"], ["z"], to=1)], {"x": (1, 1, 4, 4)}, ["y", "z"]))
+    with pytest.raises(UnsupportedError, match="output i"):
+        LOAD(unused, outputs=["i"])
 
 
 @pytest.mark.parametrize("opset", [6, 29, 1000])

@@ -111,6 +111,17 @@ CASES = [
          [weights(3), weights(3), weights(3), np.abs(weights(3))]),
     Case("BatchNormalization", (4, 3, 5), 15,
          [weights(3), weights(3), weights(3), np.abs(weights(3))]),
+    Case("LRN", (2, 9, 4, 3), 13, attributes={"size": 5, "alpha": 0.9, "beta": 0.6, "bias": 2.0}),
+    Case("LRN", (1, 3, 4, 3), 7, attributes={"size": 7, "alpha": 1.5}),
+    Case("LpNormalization", (2, 5, 4), 7, attributes={"axis": 1}),
+    Case("LpNormalization", (2, 5, 4), 13),
+    Case("LpNormalization", (2, 5, 4), 13, attributes={"axis": 0}),
+    Case("LpNormalization", (7,), 13),
+    Case("LpNormalization", (2, 5, 4), 13, attributes={"axis": -1, "p": 1}),
+    Case("InstanceNormalization", IMAGE, 7, [weights(3), weights(3)], {"epsilon": 0.01}),
+    Case("InstanceNormalization", (2, 3, 7), 13, [weights(3), weights(3)]),
+    Case("ReverseSequence", (4, 2, 3), 10, [ints(4, 4)]),
+    Case("ReverseSequence", (2, 4, 3), 10, [ints(4, 4)], {"batch_axis": 0, "time_axis": 1}),
     # reductions
     Case("ReduceMean", IMAGE, 7, attributes={"axes": [2, -1], "keepdims": 0}),
     Case("ReduceMax", IMAGE, 11, attributes={"axes": [1]}),
@@ -234,6 +245,62 @@ def build_case(case: Case, build: Build) -> Path:
     outputs = [f"y{i}" for i in range(case.outputs)]
     one = node(case.op, ["x", *names], outputs, **case.attributes)
     return build([one], {"x": case.shape}, outputs, constants, opset=case.opset)
+
+
+UNPOOLS = [
+    # shape, pool's attributes, size of the unpooled result (None: worked out)
+    ((2, 3, 4, 6), {"kernel_shape": [2, 2], "strides": [2, 2]}, None),
+    ((1, 3, 6, 8), {"kernel_shape": [3, 4], "strides": [3, 4]}, None),
+    ((1, 3, 5, 7), {"kernel_shape": [2, 2], "strides": [2, 2]}, (1, 3, 5, 7)),
+]
+
+
+def unpool(shape: tuple[int, ...], size: tuple[int, ...] | None, build: Build, **pool: Any) -> Path:
+    windows = {k: v for k, v in pool.items() if k in ("kernel_shape", "strides", "pads")}
+    nodes = [
+        node("MaxPool", ["x"], ["p", "i"], **pool),
+        node("Neg", ["p"], ["v"]),
+        node("MaxUnpool", ["v", "i", *(["s"] if size else [])], ["y0"], **windows),
+    ]
+    return build(nodes, {"x": shape}, ["y0"], {"s": ints(*size)} if size else {}, opset=11)
+
+
+@pytest.mark.parametrize(("shape", "pool", "size"), UNPOOLS)
+def test_unpooling_puts_values_where_the_maxima_were(
+    shape: tuple[int, ...], pool: dict[str, Any], size: tuple[int, ...] | None, build: Build
+) -> None:
+    path = unpool(shape, size, build, **pool)
+    x = RNG.integers(-2, 3, shape).astype(np.float32)  # many ties
+    graph = OnnxFrontend().load(path)
+    (layer,) = graph.outputs
+    want = OnnxFrontend().reference(path, {"x": x}, tensors=["y0"])["y0"]
+    np.testing.assert_array_equal(evaluate(graph, {"x": x})[layer], want)
+
+
+@pytest.mark.parametrize(
+    ("shape", "pool", "size", "why"),
+    [
+        ((1, 1, 6, 6), {"kernel_shape": [3, 3], "strides": [2, 2]}, None, "windows overlap"),
+        ((1, 1, 6, 6), {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [1, 1, 1, 1]}, None,
+         "are padded"),
+        ((1, 1, 5, 5), {"kernel_shape": [2, 2], "strides": [2, 2]}, None, "not the size of"),
+        ((1, 1, 6, 6), {"kernel_shape": [2, 2], "strides": [2, 2], "storage_order": 1}, None,
+         "not 2-D"),
+    ],
+)  # fmt: skip
+def test_other_unpooling_is_refused(
+    shape: tuple[int, ...], pool: dict[str, Any], size: None, why: str, build: Build
+) -> None:
+    with pytest.raises(UnsupportedError) as caught:
+        OnnxFrontend().load(unpool(shape, size, build, **pool))
+    assert why in caught.value.problems[0]
+
+
+def test_sequences_shorter_than_their_axis_are_refused(build: Build) -> None:
+    case = Case("ReverseSequence", (4, 2, 3), 10, [ints(4, 3)])
+    with pytest.raises(UnsupportedError) as caught:
+        OnnxFrontend().load(build_case(case, build))
+    assert "shorter than the 4 elements" in caught.value.problems[0]
 
 
 def test_every_old_opset_is_read(build: Build) -> None:

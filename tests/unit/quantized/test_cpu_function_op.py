@@ -82,6 +82,23 @@ def test_a_wrong_argument_is_refused_as_by_the_runtime() -> None:
         call("cumsum", ("axis", 1.0)).evaluate(np.zeros((2, 3), np.float32))
 
 
+def test_what_goes_wrong_is_told_with_the_layer() -> None:
+    with pytest.raises(CviError) as caught:
+        call("cumsum").evaluate(np.zeros((2, 3), np.float32))
+    assert caught.value.where == "cumsum y"
+
+
+@pytest.mark.parametrize("results", [[], [np.zeros(5, np.float32)], [np.zeros(6)]], ids=len)
+def test_a_plugins_function_that_gives_something_else(
+    results: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cvi_tpu.runtime.functions import registry
+
+    monkeypatch.setitem(registry._FUNCTIONS, "odd", lambda call: results)
+    with pytest.raises(ModelError, match="odd gives"):
+        call("odd").evaluate(np.zeros((2, 3), np.float32))
+
+
 def test_all_kinds_of_arguments_survive_a_file(tmp_path: Path) -> None:
     op = call(
         "f", ("b", True), ("i", 1), ("f", 1.0), ("s", "nan"), ("t", "1"), ("is", Ints((1, 2))),

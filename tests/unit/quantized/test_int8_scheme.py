@@ -54,12 +54,14 @@ from cvi.ops import (
     Neg,
     Pad,
     Permute,
+    PoolMask,
     Pow,
     PRelu,
     Reciprocal,
     Relu,
     Reshape,
     Resize,
+    Reverse,
     Scale,
     Sigmoid,
     Slice,
@@ -341,6 +343,42 @@ def test_max_pools_too_large_for_a_lane_are_done_by_rows_and_columns() -> None:
     assert worst_steps(graph, inputs, on=small) <= 1e-4
 
 
+@pytest.mark.parametrize("lane_bytes", [32768, 64])
+def test_dilated_max_pools_are_exact(lane_bytes: int) -> None:
+    op = MaxPool2d(
+        name="p", inputs=("x",), kernel=(3, 2), stride=(1, 2), pads=(2, 0, 1, 3), dilation=(3, 4)
+    )
+    graph = network(op, inputs={"x": (1, 4, 9, 11)})
+    inputs = samples(graph, low=-1.0, high=-0.1)
+    assert worst_steps(graph, inputs, on=chip(lane_bytes=lane_bytes)) <= 1e-4
+
+
+@pytest.mark.parametrize("size", [(2, 2), (3, 4), (1, 1)])
+def test_masks_of_maxima_are_exact(size: tuple[int, int]) -> None:
+    """Where int8 holds the operand exactly; the product keeps the other's scale."""
+    graph = network(
+        PoolMask(name="m", inputs=("x",), size=size),
+        Mul(name="y", inputs=("m", "v")),
+        inputs={"x": (2, 4, 8, 9), "v": (2, 4, 8, 9)},
+        outputs=("m", "y"),
+    )
+    inputs = samples(graph)
+    inputs["x"] = np.round(inputs["x"] * 2) / 2  # many ties
+    quantised = quantise(graph, calibrated(graph, inputs, y=0.3, m=0.2))
+    want = evaluate(graph, inputs)
+    got = evaluate(quantised, int8_inputs(quantised, inputs), outputs=["m", "y"])
+    assert quantised.type_of("m").scale == 1.0
+    assert quantised.type_of("y").scale == pytest.approx(quantised.type_of("v").scale, rel=1e-8)
+    np.testing.assert_array_equal(got["m"], want["m"])
+    np.testing.assert_allclose(real(quantised, "y", got["y"]), want["y"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [1, 3])
+def test_reversed_axes_are_exact(axis: int) -> None:
+    graph = network(Reverse(name="y", inputs=("x",), axis=axis))
+    assert worst_steps(graph, samples(graph)) <= 1e-4
+
+
 def test_max_pools_with_wide_pads() -> None:
     op = MaxPool2d(name="p", inputs=("x",), kernel=(20, 20), pads=(18, 18, 2, 2))
     graph = network(op)
@@ -383,6 +421,14 @@ def test_arithmetic_of_many_tensors(kind: type[Eltwise]) -> None:
     graph = network(kind(name="y", inputs=names), inputs=dict.fromkeys(names, (1, 2, 3, 4)))
     inputs = samples(graph)
     assert worst_steps(graph, inputs) <= (4.0 if kind is Mul else 3.0)
+
+
+@pytest.mark.parametrize("factors", [(0.5, -2.0), (3.0, 0.0), (1.0, 1.0, -0.25)])
+def test_sums_with_coefficients(factors: tuple[float, ...]) -> None:
+    names = "abc"[: len(factors)]
+    op = Add(name="y", inputs=tuple(names), coefficients=factors, relu=factors[0] == 3)
+    graph = network(op, inputs=dict.fromkeys(names, (1, 4, 8, 8)))
+    assert worst_steps(graph, samples(graph)) <= 1.6
 
 
 def test_a_sum_whose_operand_has_large_steps() -> None:
@@ -469,7 +515,7 @@ def test_outside_of_their_domain_functions_are_finite() -> None:
     sqrt = table_entries(Sqrt(name="y"))
     assert sqrt[[0, 1, 4, 255, 128]].tolist() == [0, 1, 2, 0, 0]
     inverse = table_entries(Reciprocal(name="y"))
-    assert inverse[[0, 1, 255]].tolist() == [127, 1, -1]
+    assert inverse[[0, 1, 2, 255]].tolist() == [127, 127, 64, -127]  # in steps of 1/127
     root = table_entries(Pow(name="y", exponent=0.5))
     assert root[[9, 200]].tolist() == [3, 0]
     assert table_entries(Pow(name="y", exponent=-1.0))[0] == 127
@@ -651,7 +697,7 @@ def test_a_layer_keeps_the_tensor_of_the_source_model() -> None:
 
 IMPOSSIBLE: list[tuple[Op, str]] = [
     (Softmax(name="y", inputs=("x",), axis=1, log=True), "no CPU function for log-softmax"),
-    (MaxPool2d(name="y", inputs=("x",), kernel=(2, 2), dilation=(2, 2)), "dilated max pooling"),
+    (PoolMask(name="y", inputs=("z",), size=(16, 2)), "at most 15 rows and columns"),
     (MatMul(name="y", inputs=("w", "w")), "both factors are constants"),
     (Conv2d(name="y", inputs=("x", "x", ""), pads=(1,) * 4), "weight or bias is computed"),
     (Conv2d(name="y", inputs=("z", "w", ""), stride=(20, 20)), "the stride exceeds"),

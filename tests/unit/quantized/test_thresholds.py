@@ -8,7 +8,21 @@ from small_nets import network, table_of
 
 from cvi.errors import InputError
 from cvi.ir import Graph
-from cvi.ops import Abs, Clip, Concat, Conv2d, MaxPool2d, Relu, Reshape, Sigmoid, Softmax, Tanh
+from cvi.ops import (
+    Abs,
+    Clip,
+    Concat,
+    Conv2d,
+    MaxPool2d,
+    Mul,
+    PoolMask,
+    Relu,
+    Reshape,
+    Sigmoid,
+    Slice,
+    Softmax,
+    Tanh,
+)
 from cvi_tpu.quantized.thresholds import Thresholds
 
 W = np.zeros((4, 4, 1, 1))
@@ -83,6 +97,16 @@ def test_clamps_limit_thresholds() -> None:
     assert found == {"x": 1, "c": 6, "d": 3, "r": 3, "e": 5, "k": 5}
     below = thresholds(graph, x=1, c=4, d=50, r=50, e=50, k=50)
     assert below["c"] == 4
+
+
+def test_a_product_with_the_mask_of_a_pool_takes_the_others() -> None:
+    ones = (1,) * 4
+    graph = network(
+        PoolMask(name="m", inputs=("x",), size=(2, 2)),
+        Slice(name="s", inputs=("m",), starts=(0,) * 4, sizes=(1, 4, 8, 8), steps=ones),
+        Mul(name="y", inputs=("x", "s")),
+    )
+    assert thresholds(graph, x=3, m=1, s=1, y=9) == {"x": 3, "m": 127, "s": 127, "y": 3}
 
 
 def test_functions_with_a_known_range() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from cvi.flow.batches import batched_as
 from cvi.flow.checks import outputs_type
 from cvi.flow.equality import difference, same
 from cvi.flow.job import Job
+from cvi.flow.lists import float_reference, incomparable
 from cvi.flow.real import quantised_inputs, real_values
 from cvi.hookspecs import Advises, Frontend, HasForeign
 from cvi.ir import Array, Graph
@@ -37,6 +39,9 @@ class Stage:
     title: str
     apply: Callable[[Job], None]
     wanted: Callable[[Job], bool] = lambda job: True
+
+
+_NO_REFERENCE = "the framework cannot compute it"
 
 
 def load(job: Job) -> None:
@@ -87,8 +92,11 @@ def verify_float(job: Job) -> None:
         for name, source in sources.items()
         if source in shown
     }
-    unknown = tuple(name for name in sources if name not in reference)
-    _compare(job, "verify-float", {n: job.values[n] for n in reference}, reference, unknown)
+    unknown = {name: _NO_REFERENCE for name in sources if name not in reference}
+    boxes = incomparable(job.graph, reference)
+    reference = {name: array for name, array in reference.items() if name not in boxes}
+    target = {name: job.values[name] for name in reference}
+    _compare(job, "verify-float", target, reference, unknown | boxes)
 
 
 def test_inputs(job: Job) -> None:
@@ -157,19 +165,18 @@ def quantise(job: Job) -> None:
 
 
 def verify_quantised(job: Job) -> None:
-    """Every quantised layer against the float layer of its name."""
+    """Every quantised layer against the float layer of its name; behind a list of boxes
+    against what that gives for the same boxes (`cvi.flow.lists`)."""
     from cvi.execute import evaluate
 
     fed = quantised_inputs(job.quantised, job.inputs)
     job.quantised_values = evaluate(job.quantised, fed, keep=True)
-    target = real_values(job.quantised, job.quantised_values)
-    names = [name for name in job.values if name in target]
-    _compare(
-        job,
-        "verify-quantised",
-        {name: target[name] for name in names},
-        {name: job.values[name] for name in names},
-    )
+    found = real_values(job.quantised, job.quantised_values)
+    target = {name: found[name] for name in job.values if name in found}
+    reference = float_reference(job.graph, job.values, target)
+    boxes = incomparable(job.graph, target)
+    target = {name: array for name, array in target.items() if name not in boxes}
+    _compare(job, "verify-quantised", target, reference, boxes)
 
 
 def compile_program(job: Job) -> None:
@@ -289,8 +296,9 @@ def _compare(
     stage: str,
     target: Mapping[str, Array],
     reference: Mapping[str, Array],
-    uncompared: tuple[str, ...] = (),
+    uncompared: Mapping[str, str] | None = None,
 ) -> None:
+    """uncompared: layers that are in neither set, with the reason ("" when nobody tells)."""
     request = job.request
     tolerances = {
         "verify-float": request.tolerance,
@@ -298,13 +306,15 @@ def _compare(
         "verify-machine": request.correctness,
     }
     result = compare_sets(target, reference, tolerances[stage], _present(job, target))
-    result = replace(result, uncompared=uncompared)
+    result = replace(result, uncompared=uncompared or {})
     job.comparisons[stage] = result
     keep_comparison(job, stage, result, target, reference)
     worst = ", ".join(f"{value:.4f}" for value in result.worst)
     job.progress.note(f"{len(result.rows)} layers, worst cosine, correlation, euclidean: {worst}")
     if uncompared:
-        job.progress.note(f"not compared, the framework cannot compute them: {result.left_open}")
+        job.progress.note(f"not compared: {result.left_open}")
+        for reason, count in Counter(filter(None, uncompared.values())).most_common():
+            job.progress.note(f"{count} of them: {reason}")
     try:
         result.raise_if_failed(str(request.model))
     except VerificationError as error:

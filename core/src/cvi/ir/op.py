@@ -39,6 +39,10 @@ class Op:
 
     registry: ClassVar[dict[str, builtins.type[Op]]] = {}
 
+    incomparable: ClassVar[str] = ""
+    """Why results of the quantised and of the float graph cannot be compared element by
+    element; empty for ops whose result changes little when their operands do."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         known = Op.registry.get(cls.__name__)
@@ -69,7 +73,7 @@ class Op:
         """Reference meaning in numpy: the arrays of the operands to the result's array."""
         raise NotImplementedError(f"{self.kind} has no reference implementation")
 
-    def approximate(self, *inputs: Array | None) -> Array:
+    def estimate(self, *inputs: Array | None) -> Array:
         """As `evaluate`, nearly, and fast: for ops whose exact meaning fixes an order of sums."""
         return self.evaluate(*inputs)
 

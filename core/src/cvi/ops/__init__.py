@@ -25,6 +25,18 @@ from cvi.ops.activation import (
     Unary,
 )
 from cvi.ops.conv import Conv2d, ConvTranspose2d, FullyConnected, MatMul
+from cvi.ops.detection import (
+    Detection,
+    DetectionOutput,
+    FrcnDetection,
+    Proposal,
+    RetinaFaceDetection,
+    RoiPooling,
+    YoloDetection,
+)
+from cvi.ops.detection import (
+    prior_boxes as prior_boxes,
+)
 from cvi.ops.elementwise import Add, Div, Eltwise, Max, Min, Mul, Sub
 from cvi.ops.lookup import ArgMax, Embedding
 from cvi.ops.movement import (
@@ -34,22 +46,26 @@ from cvi.ops.movement import (
     Permute,
     PixelShuffle,
     Reshape,
+    Reverse,
     Slice,
     Tile,
     Upsample,
 )
 from cvi.ops.norm import BatchNorm, LayerNorm, Scale, Softmax
-from cvi.ops.pool import AvgPool2d, MaxPool2d
+from cvi.ops.normalise import InstanceNorm, Lrn, Normalize, SquarePower
+from cvi.ops.pool import AvgPool2d, MaxPool2d, PoolMask
 from cvi.ops.recurrent import Gru, Lstm, Recurrent
 from cvi.ops.reduce import Reduce
 from cvi.ops.resize import Resize
 
 __all__ = [
     "Abs", "Add", "ArgMax", "AvgPool2d", "BatchNorm", "Clip", "Concat", "Conv2d",
-    "ConvTranspose2d", "Div", "Eltwise", "Elu", "Embedding", "Erf", "Exp", "FullyConnected",
-    "Gelu", "Gru", "HardSigmoid", "HardSwish", "LayerNorm", "LeakyRelu", "Log", "Lstm", "MatMul",
-    "Max", "MaxPool2d", "Min", "Mish", "Movement", "Mul", "Neg", "PRelu", "Pad", "Permute",
-    "PixelShuffle", "Pow", "Reciprocal", "Recurrent", "Reduce", "Relu", "Reshape", "Resize",
-    "Scale", "Sigmoid", "Slice", "Softmax", "Softplus", "Sqrt", "Sub", "Swish", "Tanh", "Tile",
-    "Unary", "Upsample",
+    "ConvTranspose2d", "Detection", "DetectionOutput", "Div", "Eltwise", "Elu", "Embedding",
+    "Erf", "Exp", "FrcnDetection", "FullyConnected", "Gelu", "Gru", "HardSigmoid", "HardSwish",
+    "InstanceNorm", "LayerNorm", "LeakyRelu", "Log", "Lrn", "Lstm", "MatMul", "Max", "MaxPool2d",
+    "Min", "Mish", "Movement", "Mul", "Neg", "Normalize", "PRelu", "Pad", "Permute",
+    "PixelShuffle", "PoolMask", "Pow", "Proposal", "Reciprocal", "Recurrent", "Reduce", "Relu",
+    "Reshape", "Resize", "RetinaFaceDetection", "Reverse", "RoiPooling", "Scale", "Sigmoid",
+    "Slice", "Softmax", "Softplus", "Sqrt", "SquarePower", "Sub", "Swish", "Tanh", "Tile",
+    "Unary", "Upsample", "YoloDetection",
 ]  # fmt: skip

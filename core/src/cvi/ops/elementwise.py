@@ -41,9 +41,32 @@ class Eltwise(Op):
 
 @dataclass(frozen=True, kw_only=True)
 class Add(Eltwise):
-    """Sum of all operands (two or more)."""
+    """Sum of all operands (two or more), each times its coefficient.
+
+    coefficients: one per operand; empty when all are 1.
+    """
+
+    coefficients: tuple[float, ...] = ()
 
     ufunc: ClassVar[np.ufunc] = np.add
+
+    def infer(self, inputs: Types) -> TensorType:
+        given, count = len(self.coefficients), len(inputs)
+        fits = given in (0, count)
+        require(self, fits, f"has {given} coefficients for {count} operands")
+        return super().infer(inputs)
+
+    def evaluate(self, *inputs: Array | None) -> Array:
+        arrays = [x for x in inputs if x is not None]
+        if self.coefficients:
+            pairs = zip(arrays, self.coefficients, strict=True)
+            arrays = [np.asarray(x * x.dtype.type(factor)) for x, factor in pairs]
+        return super().evaluate(*arrays)
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """The coefficient of every operand."""
+        return self.coefficients or (1.0,) * len(self.inputs)
 
 
 @dataclass(frozen=True, kw_only=True)

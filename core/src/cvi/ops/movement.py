@@ -132,6 +132,20 @@ class Slice(Movement):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reverse(Movement):
+    """The elements along `axis` (non-negative) in the opposite order."""
+
+    axis: int
+
+    def shape_of(self, x: TensorType) -> Shape:
+        require(self, 0 <= self.axis < len(x.shape), f"{x} has no axis {self.axis}")
+        return x.shape
+
+    def move(self, x: Array) -> Array:
+        return np.flip(x, self.axis)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pad(Movement):
     """Padding: `before` and `after` per dimension (negative crops are Slices, not Pads).
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cvi.ir import Array, DType, Op, TensorType
-from cvi.ops.check import Types, floats, not_negative, operands, rank, require
+from cvi.ops.check import Types, floats, not_negative, operands, positive, rank, require
 from cvi.ops.clamp import clamp
 from cvi.ops.windows import Pads, Pair, extent, output_size, pad2d
 
@@ -92,6 +92,42 @@ class AvgPool2d(Op):
         kernel, stride = self.kernel[axis], self.stride[axis]
         starts = np.arange(0, len(counted) - kernel + 1, stride)
         return np.asarray(sums[starts + kernel] - sums[starts])
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolMask(Op):
+    """Where the maximum of every block of x[n,c,h,w] is: 1 there, 0 elsewhere.
+
+    size: rows and columns of a block; the last blocks may be smaller. Of equal maxima the
+    first in row-major order counts, as in Caffe.
+    """
+
+    size: Pair
+
+    def infer(self, inputs: Types) -> TensorType:
+        (x,) = operands(self, inputs, 1)
+        floats(self, inputs)
+        rank(self, x, 4)
+        positive(self, "size", self.size)
+        return x
+
+    def evaluate(self, *inputs: Array | None) -> Array:
+        (x,) = inputs
+        assert x is not None
+        return first_maxima(x, self.size)
+
+
+def first_maxima(x: Array, size: Pair) -> Array:
+    """1 at the first maximum of every block of x[n,c,h,w], 0 elsewhere; the type of x."""
+    n, c, h, w = x.shape
+    rows, columns = -(-h // size[0]), -(-w // size[1])
+    lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+    padded = pad2d(x, (0, 0, rows * size[0] - h, columns * size[1] - w), lowest)
+    blocks = padded.reshape(n, c, rows, size[0], columns, size[1]).transpose(0, 1, 2, 4, 3, 5)
+    first = blocks.reshape(n, c, rows, columns, -1).argmax(axis=-1)
+    mask = (np.arange(size[0] * size[1]) == first[..., None]).astype(x.dtype)
+    spread = mask.reshape(n, c, rows, columns, *size).transpose(0, 1, 2, 4, 3, 5)
+    return np.asarray(spread.reshape(padded.shape)[:, :, :h, :w])
 
 
 def _slide(

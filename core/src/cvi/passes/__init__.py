@@ -17,6 +17,8 @@ from cvi.passes.batchnorm_to_scale import BatchNormToScale
 from cvi.passes.clip_to_relu import ClipToRelu
 from cvi.passes.dead_code import RemoveDeadCode
 from cvi.passes.edit import Alias, Constant, Edit, Replacement
+from cvi.passes.expand_lrn import ExpandLrn
+from cvi.passes.expand_normalize import ExpandNormalize
 from cvi.passes.fold_bias import FoldBias
 from cvi.passes.fold_constants import FoldConstants
 from cvi.passes.fold_scales import FoldScales
@@ -33,6 +35,7 @@ from cvi.passes.reduce_to_pool import ReduceToPool
 from cvi.passes.remove_identities import RemoveIdentities
 from cvi.passes.resize_to_upsample import ResizeToUpsample
 from cvi.passes.scale_to_conv import ScaleToConv
+from cvi.passes.split_instance_norm import SplitInstanceNorm
 
 __all__ = [
     "SIMPLIFY", "Alias", "Constant", "Edit", "Pass", "Replacement", "Report", "RewritePass",
@@ -45,6 +48,9 @@ SIMPLIFY: tuple[Pass, ...] = (
     RemoveDeadCode(),
     FoldConstants(),
     RemoveIdentities(),
+    ExpandLrn(),
+    ExpandNormalize(),
+    SplitInstanceNorm(),
     BatchNormToScale(),
     FuseActivations(),
     MatMulToFullyConnected(),

@@ -12,7 +12,7 @@ from cvi.passes.edit import Edit, Replacement
 
 
 class ArithmeticToScale(RewritePass):
-    """Add, Sub, Mul or Div of a tensor and a constant becomes Scale.
+    """Add (coefficients included), Sub, Mul or Div of a tensor and a constant becomes Scale.
 
     The constant has one element or one per channel (axis 1): shapes like [], [1],
     [C,1,1], [1,C,1,1]. Division by a constant multiplies by its reciprocal; constants
@@ -59,7 +59,9 @@ def channel_values(constant: Array, x: TensorType) -> Array | None:
 def _scale_and_bias(op: Op, values: Array, *, constant_first: bool) -> tuple[Array, Array] | None:
     one, zero = np.ones_like(values), np.zeros_like(values)
     if isinstance(op, Add):
-        return one, values
+        first, second = op.weights
+        factor, weight = (second, first) if constant_first else (first, second)
+        return factor * one, weight * values
     if isinstance(op, Sub):
         return (-one, values) if constant_first else (one, -values)
     if isinstance(op, Mul):

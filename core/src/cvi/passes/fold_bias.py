@@ -19,7 +19,7 @@ class FoldBias(RewritePass):
     requires = ("matmul-to-fully-connected",)
 
     def rewrite(self, op: Op, edit: Edit) -> Replacement:
-        if not isinstance(op, Add) or len(op.inputs) != 2:
+        if not isinstance(op, Add) or len(op.inputs) != 2 or op.coefficients:
             return None
         for name, other in (op.inputs, op.inputs[::-1]):
             layer, constant = edit.single(name), edit.constant(other)

@@ -14,10 +14,12 @@ from cvi.ops import (
     MaxPool2d,
     Movement,
     Pad,
+    PoolMask,
     Relu,
     Sigmoid,
     Softmax,
     Sqrt,
+    SquarePower,
 )
 from cvi.ops.windows import Pads
 from cvi.passes.base import RewritePass
@@ -122,4 +124,4 @@ def _clamps_at_zero(op: Op) -> bool:
         return op.minimum >= 0
     if isinstance(op, Softmax):
         return not op.log
-    return isinstance(op, (Relu, Abs, Sqrt, HardSigmoid))
+    return isinstance(op, (Relu, Abs, Sqrt, HardSigmoid, PoolMask, SquarePower))

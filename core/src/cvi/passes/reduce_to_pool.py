@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 
 from cvi.ir import Op, Shape, TensorType
-from cvi.ops import AvgPool2d, Conv2d, MaxPool2d, Mul, Neg, Permute, Reduce, Reshape
+from cvi.ops import (
+    AvgPool2d,
+    Conv2d,
+    MaxPool2d,
+    Mul,
+    Neg,
+    Permute,
+    Reduce,
+    Reshape,
+    SquarePower,
+)
 from cvi.passes.base import RewritePass
 from cvi.passes.edit import Edit, Replacement
 
@@ -21,20 +31,23 @@ class ReduceToPool(RewritePass):
     2. mean and sum over axis 1: a Conv2d of single pixels with equal weights, which
        needs no Permute;
     3. sum over other axes: the mean times the number of elements;
-    4. min: the negative of the max of the negative.
+    4. min: the negative of the max of the negative;
+    5. l2: a SquarePower of a tensor [n, c, ...] whose channels are the reduced axes.
 
-    Reshapes around them where the shapes differ. The l2 norm stays as it is.
+    Reshapes around them where the shapes differ.
     """
 
     name = "reduce-to-pool"
     requires = ("remove-identities",)
 
     def rewrite(self, op: Op, edit: Edit) -> Replacement:
-        if not isinstance(op, Reduce) or op.method == "l2" or not op.axes:
+        if not isinstance(op, Reduce) or not op.axes:
             return None
         chain = _Chain(op, edit)
         if op.axes == (1,) and op.method in ("mean", "sum"):
             _over_channels(chain, op)
+        elif op.method == "l2":
+            _norm(chain, op)
         elif op.method == "min":
             chain.then("negative", Neg)
             _pool(chain, op, MaxPool2d)
@@ -53,6 +66,19 @@ def _over_channels(chain: _Chain, op: Reduce) -> None:
         chain.reshape("image", (n, c, math.prod(rest[:-1]), math.prod(rest[-1:])))
     value = 1.0 if op.method == "sum" else 1 / c
     chain.then("conv", Conv2d, constant=np.full((1, c, 1, 1), value))
+
+
+def _norm(chain: _Chain, op: Reduce) -> None:
+    """Append the root of the sum of squares over the reduced axes."""
+    batch = (0,) if 0 not in op.axes else ()
+    kept = tuple(i for i in range(len(chain.shape)) if i not in (*batch, *op.axes))
+    shape, order = chain.shape, (*batch, *op.axes, *kept)
+    if order != tuple(range(len(order))):
+        chain.then("channels", Permute, order=order)
+    count = math.prod(shape[i] for i in op.axes)
+    images = math.prod(shape[i] for i in batch)
+    chain.reshape("image", (images, count, *(shape[i] for i in kept)))
+    chain.then("norm", SquarePower, exponent=0.5)
 
 
 def _pool(chain: _Chain, op: Reduce, kind: type[AvgPool2d] | type[MaxPool2d]) -> int:

@@ -17,6 +17,7 @@ from cvi.ops import (
     PixelShuffle,
     Reshape,
     Resize,
+    Reverse,
     Scale,
     Slice,
     Tile,
@@ -29,8 +30,8 @@ from cvi.passes.edit import Alias, Edit, Replacement
 class RemoveIdentities(RewritePass):
     """An op whose result is its operand is removed and its users read the operand.
 
-    Reshape to the same shape, Permute in order, Slice of everything, Pad by nothing,
-    Tile, Upsample and PixelShuffle by one, Concat of one tensor, Resize to the same
+    Reshape to the same shape, Permute in order, Slice of everything, Reverse of one element,
+    Pad by nothing, Tile, Upsample and PixelShuffle by one, Concat of one tensor, Resize to the same
     pixels, pools of one pixel, Clip without limits, Scale by 1 plus 0. A network output
     hands its name to the op before it; when that is not possible the op stays.
     """
@@ -52,6 +53,8 @@ def _changes_nothing(op: Op, edit: Edit) -> bool:
         return False
     if isinstance(op, Permute):
         return op.order == tuple(range(len(op.order)))
+    if isinstance(op, Reverse):
+        return op.type.shape[op.axis] == 1
     if isinstance(op, Resize):
         return all(_keeps_pixels(op, axis, op.type.shape[2 + axis]) for axis in (0, 1))
     if isinstance(op, (MaxPool2d, AvgPool2d)):
@@ -63,7 +66,8 @@ def _changes_nothing(op: Op, edit: Edit) -> bool:
 
 
 _KEEP_SHAPE = (
-    Reshape, Permute, Slice, Pad, Tile, Upsample, PixelShuffle, Resize, MaxPool2d, AvgPool2d,
+    Reshape, Permute, Slice, Reverse, Pad, Tile, Upsample, PixelShuffle, Resize, MaxPool2d,
+    AvgPool2d,
 )  # fmt: skip
 
 

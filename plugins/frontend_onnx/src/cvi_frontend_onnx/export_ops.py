@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -38,13 +39,24 @@ _SAME_NAME = (
 @exports(*_SAME_NAME)
 def same_name(writer: Writer, op: Op) -> None:
     """Binary in both; sums and products of many operands are written as chains."""
-    first, *others = op.inputs
+    first, *others = _weighted(writer, op)
     if op.kind not in ("Add", "Mul") or len(others) < 2:
-        writer.last(op.kind, op.inputs, op)
+        writer.last(op.kind, [first, *others], op)
         return
     for i, other in enumerate(others[:-1]):
         first = writer.node(op.kind, [first, other], f"~{op.name}~{i}")
     writer.last(op.kind, [first, others[-1]], op)
+
+
+def _weighted(writer: Writer, op: Op) -> list[str]:
+    """The operands, those of a weighted sum times their coefficients."""
+    if not isinstance(op, ops.Add) or not op.coefficients:
+        return list(op.inputs)
+    terms = []
+    for i, (x, factor) in enumerate(zip(op.inputs, op.coefficients, strict=True)):
+        scalar = writer.scalar(op, f"coefficient{i}", factor)
+        terms.append(writer.node("Mul", [x, scalar], f"~{op.name}~term{i}"))
+    return terms
 
 
 # -- activations --------------------------------------------------------------
@@ -217,6 +229,71 @@ def embedding(writer: Writer, op: ops.Embedding) -> None:
     writer.node("Gather", [table, whole], op.name, axis=0)
 
 
+# -- normalisation ---------------------------------------------------------------
+
+
+@exports(ops.Lrn)
+def lrn(writer: Writer, op: ops.Lrn) -> None:
+    """onnxruntime's LRN wants four dims and an odd size."""
+    (x,) = op.inputs
+    if _rank(writer, x) == 4 and op.size % 2:
+        writer.node("LRN", [x], op.name, size=op.size, alpha=op.alpha, beta=op.beta, bias=op.k)
+        return
+    power = _square_power(writer, op, op.power, f"~{op.name}~power")
+    writer.node("Mul", [x, power], op.name)
+
+
+@exports(ops.SquarePower)
+def square_power(writer: Writer, op: ops.SquarePower) -> None:
+    _square_power(writer, op, op, op.name)
+
+
+def _square_power(writer: Writer, op: Op, power: ops.SquarePower, name: str) -> str:
+    """The power of the sum over the layer's operand, as a tensor of that name."""
+    x = op.inputs[0]
+    square = writer.node("Mul", [x, x], f"~{op.name}~square")
+    if power.size:
+        total = _channel_sums(writer, op, square, power.size)
+    else:
+        axes = writer.integers(op, "channels", [1])
+        total = writer.node("ReduceSum", [square, axes], f"~{op.name}~sums")
+    scaled = writer.node(
+        "Mul", [total, writer.scalar(op, "scale", power.scale)], f"~{op.name}~scaled"
+    )
+    base = writer.node("Add", [scaled, writer.scalar(op, "shift", power.shift)], f"~{op.name}~base")
+    return writer.node("Pow", [base, writer.scalar(op, "exponent", power.exponent)], name)
+
+
+def _channel_sums(writer: Writer, op: Op, square: str, size: int) -> str:
+    """Sums over some channels: a convolution along axis 1 with ones."""
+    n, c, *_ = shape = writer.graph.type_of(op.inputs[0]).shape
+    rows = writer.integers(op, "rows", (n, 1, c, -1))
+    image = writer.node("Reshape", [square, rows], f"~{op.name}~image")
+    ones = writer.constant(op, "ones", np.ones((1, 1, size, 1), np.float32))
+    before = (size - 1) // 2
+    pads = (before, 0, size - 1 - before, 0)
+    sums = writer.node("Conv", [image, ones], f"~{op.name}~windows", pads=pads)
+    return writer.node("Reshape", [sums, writer.integers(op, "shape", shape)], f"~{op.name}~sums")
+
+
+@exports(ops.Normalize)
+def normalize(writer: Writer, op: ops.Normalize) -> None:
+    x = op.inputs[0]
+    axes = range(1, _rank(writer, x)) if op.across_spatial else [1]
+    square = writer.node("Mul", [x, x], f"~{op.name}~square")
+    axes_name = writer.integers(op, "axes", list(axes))
+    total = writer.node("ReduceSum", [square, axes_name], f"~{op.name}~sum")
+    shifted = writer.node("Add", [total, writer.scalar(op, "eps", op.eps)], f"~{op.name}~shifted")
+    norm = writer.node("Sqrt", [shifted], f"~{op.name}~norm")
+    unit = writer.node("Div", [x, norm], f"~{op.name}~unit")
+    writer.node("Mul", [unit, writer.vector(op, 1)], op.name)
+
+
+@exports(ops.InstanceNorm)
+def instance_norm(writer: Writer, op: ops.InstanceNorm) -> None:
+    writer.node("InstanceNormalization", op.inputs, op.name, epsilon=op.eps)
+
+
 # -- pooling and resizing ---------------------------------------------------------
 
 
@@ -235,6 +312,22 @@ def max_pool(writer: Writer, op: ops.MaxPool2d) -> None:
         pads=pads,
         dilations=op.dilation,
     )
+
+
+@exports(ops.PoolMask)
+def pool_mask(writer: Writer, op: ops.PoolMask) -> None:
+    """Ones put back to where a MaxPool found the maxima, in whole blocks; then cut."""
+    shape = writer.graph.type_of(op.inputs[0]).shape
+    rows, columns = (-(-n // size) for n, size in zip(shape[2:], op.size, strict=True))
+    lower, right = rows * op.size[0] - shape[2], columns * op.size[1] - shape[3]
+    x = _pool_padded(writer, op, op.inputs[0], (0, 0, lower, right), -np.inf)
+    windows: dict[str, Any] = {"kernel_shape": op.size, "strides": op.size}
+    indices = f"~{op.name}~indices"
+    writer.node("MaxPool", [x], f"~{op.name}~maxima", second=indices, **windows)
+    ones = writer.constant(op, "ones", np.ones((*shape[:2], rows, columns), np.float32))
+    whole = writer.node("MaxUnpool", [ones, indices], f"~{op.name}~whole", **windows)
+    bounds = (writer.integers(op, label, v) for label, v in (("start", [0] * 4), ("end", shape)))
+    writer.node("Slice", [whole, *bounds], op.name)
 
 
 def _wide(pads: tuple[int, ...], kernel: tuple[int, int]) -> bool:
@@ -331,6 +424,14 @@ def slice_(writer: Writer, op: ops.Slice) -> None:
     ends = [s + (n - 1) * k + 1 for s, n, k in zip(op.starts, op.sizes, op.steps, strict=True)]
     bounds = {"starts": op.starts, "ends": ends, "axes": range(len(ends)), "steps": op.steps}
     names = [writer.integers(op, label, list(values)) for label, values in bounds.items()]
+    writer.node("Slice", [*op.inputs, *names], op.name)
+
+
+@exports(ops.Reverse)
+def reverse(writer: Writer, op: ops.Reverse) -> None:
+    """A Slice that goes backwards from the last element to before the first."""
+    bounds = {"starts": -1, "ends": -(2**31), "axes": op.axis, "steps": -1}
+    names = [writer.integers(op, label, [value]) for label, value in bounds.items()]
     writer.node("Slice", [*op.inputs, *names], op.name)
 
 

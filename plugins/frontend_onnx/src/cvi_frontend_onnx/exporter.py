@@ -83,11 +83,15 @@ class Writer:
         wanted = self.integers(op, f"shape{operand}", shape)
         return self.node("Reshape", [op.inputs[operand], wanted], f"~{op.name}~vector{operand}")
 
-    def node(self, op_type: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        """Add a node with one output; returns the output's name."""
+    def node(
+        self, op_type: str, inputs: Sequence[str], output: str, *, second: str = "",
+        **attributes: Any,
+    ) -> str:  # fmt: skip
+        """Add a node; returns its output's name. second: the name of a second output."""
         from onnx import helper
 
-        self.nodes.append(helper.make_node(op_type, inputs, [output], output, **attributes))
+        outputs = [output, second] if second else [output]
+        self.nodes.append(helper.make_node(op_type, inputs, outputs, output, **attributes))
         return output
 
     def last(self, op_type: str, inputs: Sequence[str], op: Op, **attributes: Any) -> None:

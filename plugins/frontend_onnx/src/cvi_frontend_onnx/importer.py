@@ -19,7 +19,7 @@ from cvi_frontend_onnx.order import choose_outputs, execution_order, layer_names
 from cvi_frontend_onnx.registry import Converter
 from cvi_frontend_onnx.shapes import InputShapes, declared_shape, fix_shapes
 from cvi_frontend_onnx.tensors import Tensors, element_type
-from cvi_frontend_onnx.values import Value, check_elements
+from cvi_frontend_onnx.values import Indices, Value, check_elements
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -180,19 +180,26 @@ class Importer:
             names = ", ".join(attributes.unread)
             raise UnsupportedError(f"the attribute {names} is not supported")
         results = [result] if isinstance(result, Value) else list(result)
-        self._check_outputs(proto, len(results))
+        self._check_outputs(proto, results)
         return results
 
-    def _check_outputs(self, proto: NodeProto, count: int) -> None:
-        """Refuse outputs that the converter does not give, if anybody reads them."""
-        extra = {name for name in proto.output[count:] if name}
-        if not extra:
+    def _check_outputs(self, proto: NodeProto, results: Sequence[Value]) -> None:
+        """Refuse outputs that the converter does not give, if anybody reads them, and
+        indices that anything but a MaxUnpool reads."""
+        given = zip(proto.output, results, strict=False)
+        indices = {name for name, value in given if name and isinstance(value, Indices)}
+        extra = {name for name in proto.output[len(results) :] if name}
+        if not extra and not indices:
             return
-        graph = self.model.graph
-        read = {n for node in graph.node for n in node.input} | {o.name for o in graph.output}
-        wanted = sorted(extra & read)
+        wanted = sorted(extra & self._read() | indices & self._read(besides="MaxUnpool"))
         if wanted:
             raise UnsupportedError(f"its output {', '.join(wanted)} is not supported")
+
+    def _read(self, besides: str = "") -> set[str]:
+        """Tensors that are outputs of the model or operands of nodes of other kinds."""
+        graph = self.model.graph
+        nodes = (node for node in graph.node if node.op_type != besides)
+        return {n for node in nodes for n in node.input} | {o.name for o in graph.output}
 
     def _stand_in(self, proto: NodeProto) -> None:
         """Give the results of a refused node a shape, so that its users can be checked."""

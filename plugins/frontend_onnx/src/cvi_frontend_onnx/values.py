@@ -53,6 +53,18 @@ class Value:
         return TensorType(self.shape, DType.FP32)
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Indices(Value):
+    """Where a MaxPool found its maxima: only a MaxUnpool can read that.
+
+    pooled: the operand of the MaxPool. block: its windows, side by side without padding;
+    None when they overlap or are otherwise not blocks of an image.
+    """
+
+    pooled: Value
+    block: tuple[int, int] | None
+
+
 def is_float(dtype: np.dtype[Any]) -> bool:
     """Whether an element type is a real number of 16 bits or more, computed in fp32 here."""
     return dtype.name in ("float16", "bfloat16", "float32", "float64")

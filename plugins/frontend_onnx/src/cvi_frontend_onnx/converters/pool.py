@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from cvi import ops
+from cvi_frontend_onnx.converters.select import cut
 from cvi_frontend_onnx.converters.spatial import Window, from_2d, onnx_pads, pair, to_2d
 from cvi_frontend_onnx.node import Node
 from cvi_frontend_onnx.registry import converts
-from cvi_frontend_onnx.values import Value
+from cvi_frontend_onnx.values import Indices, Value
+
+IMAGE = 4
+"""Dimensions of a tensor with rows and columns."""
 
 
 @converts("MaxPool")
-def max_pool(node: Node) -> Value:
-    node.attributes.ignore("storage_order")  # only the order of the second output
+def max_pool(node: Node) -> list[Value]:
+    """The second output says where the maxima are."""
+    by_columns = node.attributes.flag("storage_order")
     x, window, ceil = _operands(node)
     pads = _grown(window, ceil)
     op = ops.MaxPool2d(
@@ -21,7 +28,53 @@ def max_pool(node: Node) -> Value:
         pads=onnx_pads(pads),
         dilation=pair(window.dilations),
     )
-    return from_2d(node, x, node.emit(op, to_2d(node, x)))
+    y = from_2d(node, x, node.emit(op, to_2d(node, x)))
+    apart = op.kernel == op.stride and op.dilation == (1, 1) and not any(map(any, window.pads))
+    block = op.kernel if apart and x.rank == IMAGE and not by_columns else None
+    return [y, Indices(y.name, y.shape, np.dtype(np.int64), pooled=x, block=block)]
+
+
+@converts("MaxUnpool")
+def max_unpool(node: Node) -> Value:
+    """The values repeated over blocks, times the mask of where the maxima were."""
+    x, indices = node.operand(0), node.operand(1)
+    window = Window.read(node, x)
+    wanted = node.integers(2, "the size") if node.optional(2) is not None else None
+    if not isinstance(indices, Indices):
+        node.refuse("takes its indices from elsewhere than a MaxPool")
+    block, pooled = indices.block, indices.pooled
+    if (
+        block is None
+        or (window.kernel, window.strides) != (block, block)
+        or any(map(any, window.pads))
+    ):
+        node.refuse("undoes a MaxPool whose windows overlap, are padded, dilated or not 2-D")
+    if x.shape != indices.shape:
+        node.broken(f"has {x.shape} values for the maxima of {indices.shape}")
+    whole = tuple(n * size for n, size in zip(x.shape[2:], block, strict=True))
+    shape = (*x.shape[:2], *whole) if wanted is None else wanted
+    if shape != pooled.shape:
+        node.refuse(f"its result {shape} is not the size of what was pooled, {pooled.shape}")
+    return _unpooled(node, x, pooled, block)
+
+
+def _unpooled(node: Node, x: Value, pooled: Value, block: tuple[int, int]) -> Value:
+    """Rows and columns of no whole block (without ceil_mode) become 0."""
+    up = node.emit(ops.Upsample(name=node.helper("upsample"), factors=block), x)
+    common = tuple(min(a, b) for a, b in zip(up.shape, pooled.shape, strict=True))
+    ranges = [range(size) for size in common]
+    if common != up.shape:
+        up = cut(node.helper("cut"), node, up, ranges)
+    if common != pooled.shape:
+        source = cut(node.helper("blocks"), node, pooled, ranges)
+    else:
+        source = pooled
+    mask = node.emit(ops.PoolMask(name=node.helper("mask"), size=block), source)
+    if common == pooled.shape:
+        return node.emit(ops.Mul(name=node.layer), up, mask)
+    product = node.emit(ops.Mul(name=node.helper("product")), up, mask)
+    after = tuple(size - own for size, own in zip(pooled.shape, common, strict=True))
+    return node.emit(ops.Pad(name=node.layer, before=(0,) * IMAGE, after=after), product)
 
 
 @converts("AveragePool")

@@ -85,7 +85,7 @@ def slice_(node: Node) -> Value:
         x = cut(node.helper("slice"), node, x, ranges)
     for axis in turned:
         name = node.layer if axis == turned[-1] else node.helper(f"axis{axis}")
-        x = pick(name, node, x, axis, range(x.shape[axis])[::-1])
+        x = node.emit(ops.Reverse(name=name, axis=axis), x)
     return x
 
 
@@ -111,6 +111,19 @@ def _bounds(node: Node, x: Value) -> tuple[Sequence[int], ...]:
     if not len(starts) == len(ends) == len(axes) == len(steps):
         node.broken("starts, ends, axes and steps differ in length")
     return starts, ends, axes, steps
+
+
+@converts("ReverseSequence")
+def reverse_sequence(node: Node) -> Value:
+    """Only sequences that fill the whole axis."""
+    x, lengths = node.operand(0), node.integers(1, "the lengths")
+    axis = node.axis(node.attributes.integer("time_axis", 0), x.rank)
+    batch = node.axis(node.attributes.integer("batch_axis", 1), x.rank)
+    if axis == batch:
+        node.broken(f"time and batch are both axis {axis}")
+    if set(lengths) != {x.shape[axis]}:
+        node.refuse(f"sequences are shorter than the {x.shape[axis]} elements of their axis")
+    return node.emit(ops.Reverse(name=node.layer, axis=axis), x)
 
 
 @converts("Split")

@@ -33,7 +33,7 @@ def encode(values: Array) -> Array:
     with np.errstate(over="ignore"):
         bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     odd = bits >> np.uint32(16) & np.uint32(1)
-    rounded = (bits + (odd + np.uint32(0x7FFF)) >> np.uint32(16)).astype(np.uint16)
+    rounded: Array = (bits + (odd + np.uint32(0x7FFF)) >> np.uint32(16)).astype(np.uint16)
     exponent = rounded & np.uint16(0x7F80)
     rounded[exponent == 0] = 0
     broken = (exponent == 0x7F80) | (bits & np.uint32(0x7F800000) == 0x7F800000)
@@ -45,7 +45,8 @@ def decode(patterns: Array) -> Float32:
     """Numbers of patterns; denormals and -0 are +0, infinities and NaN stay."""
     wide = np.asarray(patterns).astype(np.uint32)
     wide[wide & np.uint32(0x7F80) == 0] = 0
-    return (wide << np.uint32(16)).view(np.float32)
+    numbers: Float32 = (wide << np.uint32(16)).view(np.float32)
+    return numbers
 
 
 def pattern(value: float) -> int:
@@ -66,7 +67,8 @@ def canonical(patterns: Array) -> Array:
 def truncated(values: Array) -> Array:
     """Patterns of fp32 numbers by their upper halves."""
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    return (bits >> np.uint32(16)).astype(np.uint16)
+    upper: Array = (bits >> np.uint32(16)).astype(np.uint16)
+    return upper
 
 
 def flushed(values: Any) -> Any:
@@ -104,6 +106,15 @@ def relu(values: Float32) -> Float32:
     """Zero instead of negative numbers. What has overflowed stays so, whatever its sign
     (measured)."""
     return np.where((values > 0) | ~np.isfinite(values), values, np.float32(0))
+
+
+def overflowing(values: Array, *operands: Array) -> Array:
+    """Results of comparisons, but an infinity where an operand is no finite number: that is
+    an overflow whatever it is compared with (measured)."""
+    finite = np.isfinite(operands[0])
+    for operand in operands[1:]:
+        finite = finite & np.isfinite(operand)
+    return np.where(finite, values, np.float32(np.inf))
 
 
 def toward_zero(a: Float64, b: Float64) -> Float64:

@@ -90,7 +90,10 @@ class Choices:
         for other in _NEAREST[asked]:
             if (other is DType.FP32 or self._mixes) and not self._obstacles(op, other):
                 return Choice(other, _fallen(op, asked, other, obstacles[0]))
-        return Choice(asked, problems=tuple(self._nearest_obstacles(op, asked)))
+        found = self._nearest_obstacles(op, asked)
+        if asked is DType.INT8 and not self._obstacles(op, DType.BF16):
+            found = [f"{_reason(one)}; {_MIXED}" for one in found]
+        return Choice(asked, problems=tuple(found))
 
     def _nearest_obstacles(self, op: Op, asked: DType) -> list[str]:
         """Those of the planned precision, or of the CPU where only that has a rule."""
@@ -111,6 +114,14 @@ class Choices:
         return [f"{c.reason}; {c.advice}" if c.advice else c.reason for c in broken]
 
 
+_MIXED = "use --quant mixed, which computes the layer in BF16"
+
+
+def _reason(obstacle: str) -> str:
+    """An obstacle without its advice."""
+    return obstacle.split(";", maxsplit=1)[0]
+
+
 def _unmixed(op: Op) -> str:
     return f"{op.name} ({op.kind}) is computed in BF16: weights in int8 are not supported"
 
@@ -119,5 +130,5 @@ def _fallen(op: Op, asked: DType, other: DType, reason: str) -> str:
     """Softmax and detections run on the CPU in an INT8 network as a matter of course."""
     if asked is DType.INT8 and other is DType.FP32:
         return ""
-    why = reason.split(";", maxsplit=1)[0]
-    return f"{op.name} ({op.kind}) is computed in {_NAMES[other]} instead of {_NAMES[asked]}: {why}"
+    how = f"is computed in {_NAMES[other]} instead of {_NAMES[asked]}"
+    return f"{op.name} ({op.kind}) {how}: {_reason(reason)}"

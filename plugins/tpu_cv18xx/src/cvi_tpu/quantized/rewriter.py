@@ -13,8 +13,8 @@ from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.bf16 import encode
 from cvi_tpu.quantized.casts import cast
 from cvi_tpu.quantized.offsets import LOWEST, OFFSET_STEPS
-from cvi_tpu.quantized.ops import Int8Clip, Int8Requant
-from cvi_tpu.quantized.scales import STEPS, gain, same_scale, to_steps
+from cvi_tpu.quantized.ops import Int8Add, Int8Clip, Int8Requant
+from cvi_tpu.quantized.scales import STEPS, add_rates, gain, same_scale, to_steps
 from cvi_tpu.quantized.thresholds import Thresholds, no_table
 from cvi_tpu.quantized.weights import quantise_tensor
 
@@ -56,6 +56,7 @@ class Rewriter:
         self._thresholds = thresholds
         self._forms: dict[str, dict[DType, Operand]] = {}
         self._indices: set[str] = set()
+        self._parts: dict[str, tuple[Operand, ...]] = {}
 
     # -- the float graph ----------------------------------------------------
 
@@ -98,6 +99,8 @@ class Rewriter:
         """The element type in which a value is computed; None for a constant."""
         if name in self.source.constants:
             return None
+        if name in self._parts:
+            return DType.INT8
         return next(iter(self._forms.get(name, ())), None)
 
     def is_index(self, name: str) -> bool:
@@ -115,6 +118,9 @@ class Rewriter:
         if name in self._indices:
             return next(iter(forms.values()))
         if dtype not in forms:
+            if name in self._parts and not forms:
+                forms[DType.INT8] = self._joined(name)
+                return self.form(name, dtype)
             known = self.constant(name) is not None
             forms[dtype] = self._stored(name, dtype) if known else cast(self, name, forms, dtype)
         return forms[dtype]
@@ -130,6 +136,22 @@ class Rewriter:
     def bf16(self, name: str) -> Operand:
         """The BF16 form of a value."""
         return self.form(name, DType.BF16)
+
+    def _joined(self, name: str) -> Operand:
+        """The sum of the parts, in the steps of the coarsest."""
+        parts = self._parts[name]
+        scale = max(part.scale for part in parts)
+        rates = add_rates([part.scale / scale for part in parts])
+        total = Int8Add(
+            name=self.fresh(name, "joined"), inputs=tuple(part.name for part in parts),
+            out_scale=scale, multipliers=rates.multipliers, shift=rates.shift,
+        )  # fmt: skip
+        return self.add(total)
+
+    def parts(self, name: str) -> tuple[Operand, ...]:
+        """The int8 form of a value, or several that add up to it more precisely: for each
+        element all but one are 0."""
+        return self._parts.get(name) or (self.int8(name),)
 
     def fp32(self, name: str) -> str:
         """Name of the fp32 form of a value."""
@@ -200,6 +222,11 @@ class Rewriter:
     def define_int8(self, op: Op) -> None:
         """Add the op that computes the layer of the same name in int8."""
         self.define(op)
+
+    def define_parts(self, name: str, parts: Sequence[Operand]) -> None:
+        """Say that these add up to the layer of that name, of which no other form is made
+        before somebody asks for it."""
+        self._parts[name] = tuple(parts)
 
     def define_fp32(self, op: Op) -> None:
         """Add the op that computes the layer of the same name in fp32 (or moves integers)."""

@@ -55,9 +55,9 @@ class TpuScheme:
         """The quantised graph; its outputs are in the order of the float graph's.
 
         inputs_type, outputs_type: int8, bf16 or fp32; inputs "auto": as they are computed
-        with. Inputs of integers stay what they are, and positions (of maxima) are always
-        fp32. UnsupportedError lists every layer that cannot be computed, InputError when
-        INT8 layers lack a threshold.
+        with. Inputs of integers stay what they are, and positions (of maxima) and lists of
+        boxes are always fp32. UnsupportedError lists every layer that cannot be computed,
+        InputError when INT8 layers lack a threshold.
         """
         _check_type("inputs type", inputs_type, (*_TYPES, AUTO))
         _check_type("outputs type", outputs_type, tuple(_TYPES))
@@ -74,8 +74,10 @@ class TpuScheme:
                 continue
             to.precision, to.read_in = choices[op.name].precision, choices.read_in(op.name)
             choices.rule(op)(op, to)
-        dtype = _TYPES[outputs_type]
-        to.graph.outputs = tuple(to.form(name, dtype).name for name in graph.outputs)
+        to.graph.outputs = tuple(
+            to.form(name, DType.FP32 if _is_list(graph, name) else _TYPES[outputs_type]).name
+            for name in graph.outputs
+        )
         to.graph.check()
         return to.graph
 
@@ -158,6 +160,12 @@ def _problems(graph: Graph, choices: Choices) -> Iterator[str]:
             yield f"{op.name} ({op.kind}): the input is {op.type}; the TPU needs fp32 inputs"
     for layer, choice in choices.items():
         yield from (f"{layer.name} ({layer.kind}): {problem}" for problem in choice.problems)
+
+
+def _is_list(graph: Graph, name: str) -> bool:
+    """Whether a value is a list of boxes: numbers of classes and pixels have no one scale."""
+    op = graph.get(name)
+    return op is not None and bool(op.incomparable)
 
 
 def _input_type(op: Input, graph: Graph, choices: Choices, asked: str) -> DType:

@@ -4,10 +4,12 @@ The calibration table says what each tensor needs on its own. Ops that do not re
 (data movement, pooling by maximum, clamps) must share one threshold between operand
 and result, and a concatenation is cheapest when its operands have the result's:
 
-1. fixed values: sigmoid, tanh; a clamp at m limits the threshold to m;
+1. fixed values: sigmoid, tanh; 127 for the mask of a pool, whose 1 is one step; a clamp
+   at m limits the threshold to m;
 2. backward, from the last op to the first: the only user of a tensor passes its own
    threshold to it when it is a concatenation or one of `Takes its operand's` below;
-3. forward: those ops take their operand's threshold, whatever step 2 gave them.
+3. forward: those ops take their operand's threshold, whatever step 2 gave them, and the
+   product with a mask takes that of the other operand.
 """
 
 from __future__ import annotations
@@ -15,7 +17,20 @@ from __future__ import annotations
 from cvi.calibrate.table import CalibrationTable
 from cvi.errors import InputError
 from cvi.ir import Graph, Input, Op
-from cvi.ops import Abs, Clip, Concat, LeakyRelu, MaxPool2d, Movement, Relu, Sigmoid, Unary
+from cvi.ops import (
+    Abs,
+    Clip,
+    Concat,
+    LeakyRelu,
+    MaxPool2d,
+    Movement,
+    Mul,
+    PoolMask,
+    Relu,
+    Sigmoid,
+    Unary,
+)
+from cvi_tpu.quantized.scales import STEPS
 
 KEEPS_THRESHOLD = (Movement, MaxPool2d, Relu, LeakyRelu, Clip, Abs)
 """Ops whose result has its operand's threshold (Concat, a Movement, is treated apart)."""
@@ -75,6 +90,8 @@ def _fixed(op: Op) -> float | None:
     """The threshold that an op has by definition."""
     if isinstance(op, Sigmoid):
         return max(abs(op.bias), abs(op.scale + op.bias)) or None
+    if isinstance(op, PoolMask):
+        return float(STEPS)
     return op.fixed_threshold if isinstance(op, Unary) else None
 
 
@@ -101,7 +118,8 @@ def _backward(graph: Graph, values: dict[str, float]) -> None:
             continue
         for name in op.inputs:
             producer = graph.get(name)
-            if producer and not isinstance(producer, Input) and uses[name] == 1:
+            free = producer and not isinstance(producer, (Input, PoolMask))
+            if free and uses[name] == 1:
                 values[name] = values[op.name]
 
 
@@ -109,3 +127,19 @@ def _forward(graph: Graph, values: dict[str, float]) -> None:
     for op in graph.ops:
         if _keeps(op) and op.inputs[0] in values:
             values[op.name] = values[op.inputs[0]]
+        masked = _masked(op, graph)
+        if masked in values:
+            values[op.name] = values[masked]
+
+
+def _masked(op: Op, graph: Graph) -> str:
+    """What a product with the mask of a pool masks; "" for other ops."""
+    if not isinstance(op, Mul) or len(op.inputs) != 2:
+        return ""
+    for name, other in (op.inputs, op.inputs[::-1]):
+        producer = graph.get(other)
+        while isinstance(producer, Movement) and not isinstance(producer, Concat):
+            producer = graph.get(producer.inputs[0])
+        if isinstance(producer, PoolMask):
+            return name
+    return ""

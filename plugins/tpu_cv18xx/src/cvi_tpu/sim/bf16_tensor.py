@@ -8,6 +8,7 @@ from functools import reduce
 import numpy as np
 
 from cvi.errors import UnsupportedError
+from cvi.ir.types import Array
 from cvi_tpu.isa.instructions import Arith, ArithOp, Const, Pool, PoolOp
 from cvi_tpu.sim import bf16
 from cvi_tpu.sim.bf16 import Float32
@@ -48,11 +49,16 @@ def _subtract(a: Float32, b: Float32) -> Float32:
 
 
 def _larger(a: Float32, b: Float32) -> Float32:
-    return np.where(a > b, a, b)
+    return np.where(_broken(a) | _broken(b), np.float32(np.nan), np.where(a > b, a, b))
 
 
 def _smaller(a: Float32, b: Float32) -> Float32:
-    return np.where(a < b, a, b)
+    return np.where(_broken(a) | _broken(b), np.float32(np.nan), np.where(a < b, a, b))
+
+
+def _broken(values: Float32) -> Array:
+    """Infinities and NaN: an overflow that no comparison mends (measured)."""
+    return ~np.isfinite(values)
 
 
 def _greater_equal(a: Float32, b: Float32) -> Float32:
@@ -84,7 +90,7 @@ def pool(memory: LocalMemory, op: Pool) -> None:
             values = bf16.add(values, bf16.multiply(view, factor))
     else:
         # no fill value takes part unless it lies in the window
-        values = reduce(np.maximum if op.op is PoolOp.MAX else np.minimum, views)
+        values = reduce(_larger if op.op is PoolOp.MAX else _smaller, views)
     memory.store(op.result, bf16.encode(values))
 
 

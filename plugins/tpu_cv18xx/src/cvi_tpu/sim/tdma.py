@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from cvi.errors import RunnerError, UnsupportedError
+from cvi.errors import RunnerError
 from cvi.ir.types import Array
 from cvi_tpu.isa.instructions import Copy, Fill, LinearCopy, MatrixCopy, Transpose
 from cvi_tpu.isa.operands import Dram, Local, Matrix
-from cvi_tpu.sim import bf16, vlc
+from cvi_tpu.sim import bf16, vlc, vlc_encode
 from cvi_tpu.sim.memory import MOST_ELEMENTS, Bytes, LocalMemory, Regions, check_size, element
 
 Tensor = Local | Dram
@@ -18,9 +18,15 @@ Tensor = Local | Dram
 _MOST_CONVERTED = MOST_ELEMENTS // 8
 """Elements whose type changes on the way: that takes wider copies."""
 
+_MOST_PACKED = 1 << 20
+"""Elements of a compressing store: no more fit into local memory."""
+
 
 def copy(memory: LocalMemory, dram: Regions, op: Copy) -> None:
     """Execute a tensor copy, with transposition and conversion of the element type."""
+    if op.compressed and isinstance(op.target, Dram):
+        _pack(dram, op, op.target, _read(memory, dram, op.source))
+        return
     if op.compressed:
         _write(memory, dram, op.target, _unpacked(dram, op, op.target.shape))
         return
@@ -38,13 +44,35 @@ def _unpacked(dram: Regions, op: Copy | MatrixCopy, shape: tuple[int, ...]) -> A
     """The elements of the compressed stream in DRAM."""
     source = op.source
     if not isinstance(source, Dram):
-        raise UnsupportedError("compressing stores are not simulated")
+        raise RunnerError("a compressed copy moves within local memory")
     count = int(np.prod(shape, dtype=np.int64))
     head = vlc.header(dram.linear(source.region, source.address, vlc.HEADER_BYTES))
     if head.bf16 != op.target.bf16:
         raise RunnerError("a compressed stream has another element type than its target")
     stream = dram.linear(source.region, source.address, vlc.stream_bytes(head, count))
     return vlc.decode(stream, count).reshape(shape)
+
+
+def _pack(dram: Regions, op: Copy | MatrixCopy, target: Dram, values: Array) -> None:
+    """Store elements as a compressed stream; what lies behind it stays. The biases are 127
+    and 0 for BF16, else 0; only BF16 has a zero guard (FACTS_TPU 4.5)."""
+    check_size(values.shape, _MOST_PACKED)
+    if (op.bias0, op.bias1) != (127 * target.bf16, 0) or (op.zero_guard and not target.bf16):
+        raise RunnerError(
+            f"a compressing store has biases {op.bias0} and {op.bias1} and zero guard"
+            f" {op.zero_guard}; the vendor's simulator aborts"
+        )
+    head = vlc.Header(
+        size=0,
+        signed=target.signed and not target.bf16,
+        bf16=target.bf16,
+        bias0=op.bias0,
+        bias1=op.bias1,
+        zero_guard=op.zero_guard,
+    )
+    plain = np.ascontiguousarray(values).reshape(-1).view(element(False, target.bf16))
+    stream = vlc_encode.encode(plain, head)
+    dram.linear(target.region, target.address, stream.size)[...] = stream
 
 
 def _read(
@@ -125,10 +153,7 @@ def fill_constant(memory: LocalMemory, dram: Regions, op: Fill) -> None:
 def matrix_copy(memory: LocalMemory, dram: Regions, op: MatrixCopy) -> None:
     """Execute a matrix copy. Pad columns of the local side are neither read nor written."""
     if op.compressed:
-        if not isinstance(op.target, Matrix):
-            raise UnsupportedError("compressing stores are not simulated")
-        shape = (op.target.rows, op.target.columns)
-        _store_matrix(memory, op.target, _unpacked(dram, op, shape))
+        _compressed_matrix(memory, dram, op)
     elif isinstance(op.target, Matrix) and isinstance(op.source, Dram):
         values = _convert(dram.view(op.source)[0, :, 0, :], op)
         _store_matrix(memory, op.target, values.T if op.transposed else values)
@@ -137,6 +162,16 @@ def matrix_copy(memory: LocalMemory, dram: Regions, op: MatrixCopy) -> None:
         values = _convert(rows, op)
         dtype = element(op.target.signed, op.target.bf16)
         dram.view(op.target)[0, :, 0, :] = values.astype(dtype, copy=False)
+    else:
+        raise RunnerError("a matrix copy must have one side in DRAM and one in local memory")
+
+
+def _compressed_matrix(memory: LocalMemory, dram: Regions, op: MatrixCopy) -> None:
+    if isinstance(op.target, Matrix):
+        shape = (op.target.rows, op.target.columns)
+        _store_matrix(memory, op.target, _unpacked(dram, op, shape))
+    elif isinstance(op.source, Matrix):
+        _pack(dram, op, op.target, _load_matrix(memory, op.source))
     else:
         raise RunnerError("a matrix copy must have one side in DRAM and one in local memory")
 

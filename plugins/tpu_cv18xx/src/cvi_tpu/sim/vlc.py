@@ -13,10 +13,10 @@ from cvi_tpu.isa.operands import align, ceil_div
 
 Bytes = npt.NDArray[np.uint8]
 HEADER_BYTES = 16
-_BLOCK = 16
-_RAW = 7
+BLOCK = 16
+RAW = 7
 """Block code of 16 uncoded symbols."""
-_LONGEST_UNARY = 47
+LONGEST_UNARY = 47
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def header(stream: Bytes) -> Header:
 
 def stream_bytes(head: Header, count: int) -> int:
     """Bytes of a whole stream of `count` elements."""
-    return HEADER_BYTES + align(ceil_div(count, _BLOCK), 16) + head.size
+    return HEADER_BYTES + align(ceil_div(count, BLOCK), 16) + head.size
 
 
 def decode(stream: Bytes, count: int) -> Array:
@@ -55,7 +55,7 @@ def decode(stream: Bytes, count: int) -> Array:
     RunnerError when the stream is no valid code.
     """
     head = header(stream)
-    blocks = ceil_div(count, _BLOCK)
+    blocks = ceil_div(count, BLOCK)
     codes = stream[HEADER_BYTES : HEADER_BYTES + blocks]
     data = stream[HEADER_BYTES + align(blocks, 16) :]
     # a block of wrong codes may point behind the end: it then reads zeros
@@ -74,7 +74,7 @@ def _lengths(codes: Bytes) -> npt.NDArray[np.int64]:
     k = codes.astype(np.int64) >> 5
     if (k == 6).any():
         raise RunnerError("a compressed stream has an unknown block code")
-    return np.where(k == _RAW, 8 * _BLOCK, _BLOCK * k + (codes & 31) + _BLOCK)
+    return np.where(k == RAW, 8 * BLOCK, BLOCK * k + (codes & 31) + BLOCK)
 
 
 def _symbols(
@@ -84,15 +84,15 @@ def _symbols(
 
     with_count: coded blocks have a 4-bit count of zeros after the bit planes.
     """
-    out = np.empty((codes.size, _BLOCK), np.uint8)
+    out = np.empty((codes.size, BLOCK), np.uint8)
     k = codes.astype(np.int64) >> 5
-    raw = k == _RAW
+    raw = k == RAW
     if raw.any():
-        rows = bits[starts[raw, None] + np.arange(8 * _BLOCK)]
+        rows = bits[starts[raw, None] + np.arange(8 * BLOCK)]
         out[raw] = np.packbits(rows, axis=1, bitorder="little")
     if not raw.all():
         counted = with_count & (k > 0)
-        unary_at = starts + _BLOCK * k + 4 * counted
+        unary_at = starts + BLOCK * k + 4 * counted
         out[~raw] = _coded(bits, codes[~raw], starts[~raw], unary_at[~raw])
     return out
 
@@ -101,16 +101,16 @@ def _coded(
     bits: Bytes, codes: Bytes, starts: npt.NDArray[np.int64], unary_at: npt.NDArray[np.int64]
 ) -> Bytes:
     k = codes.astype(np.int64)[:, None] >> 5
-    low = np.zeros((codes.size, _BLOCK), np.int64)
+    low = np.zeros((codes.size, BLOCK), np.int64)
     for plane in range(int(k.max())):
-        row = bits[starts[:, None] + plane * _BLOCK + np.arange(_BLOCK)]
+        row = bits[starts[:, None] + plane * BLOCK + np.arange(BLOCK)]
         low |= np.where(k > plane, row, 0).astype(np.int64) << plane
-    place = np.arange(_LONGEST_UNARY)
+    place = np.arange(LONGEST_UNARY)
     ones = bits[np.minimum(unary_at[:, None] + place, bits.size - 1)] != 0
-    ones &= place < ((codes & 31)[:, None] + _BLOCK)
-    if (ones.sum(axis=1) != _BLOCK).any():
+    ones &= place < ((codes & 31)[:, None] + BLOCK)
+    if (ones.sum(axis=1) != BLOCK).any():
         raise RunnerError("a compressed stream has a block without 16 symbols")
-    at = np.nonzero(ones)[1].reshape(-1, _BLOCK)
+    at = np.nonzero(ones)[1].reshape(-1, BLOCK)
     high = np.diff(at, axis=1, prepend=-1) - 1
     symbols: Bytes = ((high << k) + low).astype(np.uint8)
     return symbols
@@ -132,7 +132,7 @@ def _unsigned_map(head: Header) -> Bytes:
 def _decode_bf16(bits: Bytes, codes: Bytes, head: Header, count: int) -> Array:
     """Blocks one after the other: where one ends depends on its exponents."""
     exponent_of = _exponent_map(head)
-    out = np.empty((codes.size, _BLOCK), np.uint16)
+    out = np.empty((codes.size, BLOCK), np.uint16)
     at = 0
     for i in range(codes.size):
         code = codes[i : i + 1]
@@ -141,12 +141,12 @@ def _decode_bf16(bits: Bytes, codes: Bytes, head: Header, count: int) -> Array:
         start = np.array([at], np.int64)
         symbols = _symbols(bits, code, start, with_count=head.zero_guard)[0]
         at += int(_lengths(code)[0])
-        at += 4 * (head.zero_guard and 0 < int(code[0]) >> 5 < _RAW)
+        at += 4 * (head.zero_guard and 0 < int(code[0]) >> 5 < RAW)
         exponents = exponent_of[symbols].astype(np.uint16)
         # symbols that only fill the last block have fractions too
-        present = np.ones(_BLOCK, bool) if not head.zero_guard else exponents != 0
-        present &= np.arange(_BLOCK) < count - i * _BLOCK
-        fractions = np.zeros(_BLOCK, np.uint16)
+        present = np.ones(BLOCK, bool) if not head.zero_guard else exponents != 0
+        present &= np.arange(BLOCK) < count - i * BLOCK
+        fractions = np.zeros(BLOCK, np.uint16)
         size = 8 * int(present.sum())
         fractions[present] = np.packbits(bits[at : at + size], bitorder="little")
         at += size

@@ -9,8 +9,11 @@ from cvi_tpu.codegen.kernels import (
     matmul,
     movement,
     pool,
+    pool_mask,
+    reverse,
 )
 
 __all__ = [
     "bf16_eltwise", "bf16_tables", "casts", "conv", "eltwise", "matmul", "movement", "pool",
+    "pool_mask", "reverse",
 ]  # fmt: skip

@@ -11,10 +11,11 @@ from dataclasses import replace
 from itertools import product
 
 from cvi.ir import DType, Op, Shape, TensorType
-from cvi.ops import Concat, Pad, Permute, PixelShuffle, Reshape, Slice, Tile, Upsample
+from cvi.ops import Concat, Pad, Permute, PixelShuffle, Reshape, Reverse, Slice, Tile, Upsample
 from cvi.ops.movement import stored_value
 from cvi_tpu.codegen.context import Context, Lowering, View, lowers
 from cvi_tpu.codegen.kernels.movement_copy import Dim, copy, copy_view, fill, place
+from cvi_tpu.codegen.kernels.reverse import lower_reverse
 
 
 def lower_bytes(op: Op, ctx: Context) -> None:
@@ -210,6 +211,7 @@ _STRIDED: dict[type[Op], Lowering] = {
     PixelShuffle: lower_pixel_shuffle,
     Concat: lower_concat,
     Slice: lower_slice,
+    Reverse: lower_reverse,
     Tile: lower_tile,
     Upsample: lower_upsample,
     Pad: lower_pad,

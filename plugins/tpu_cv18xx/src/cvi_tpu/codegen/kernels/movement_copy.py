@@ -55,18 +55,36 @@ def place(view: View) -> Place:
 
 def copy_view(ctx: Context, source: View, target: View) -> None:
     """Copy the elements of one view to another of the same shape."""
-    strides = zip(source.shape, source.strides, target.strides, strict=True)
-    copy(ctx, [Dim(*s) for s in strides], place(source), place(target), source.element_bytes)
+    dims = _between(source, target)
+    copy(ctx, dims, place(source), place(target), source.element_bytes)
 
 
 def copy(
     ctx: Context, dims: Sequence[Dim], source: Place, target: Place, element_bytes: int
 ) -> None:
     """Copy elements of `element_bytes`; `dims` says how they lie on both sides."""
-    whole = [*dims, Dim(element_bytes, 1, 1)]
-    for part, read, write in bounded(simplified(whole)):
-        plan = cheapest(part, ctx.spec, ctx.lane_bytes)
+    for plan, read, write in _plans(ctx, dims, element_bytes):
         plan.emit(ctx, source + read, target + write)
+
+
+def copy_cost(ctx: Context, source: View, target: View) -> float:
+    """Estimated cycles of `copy_view`."""
+    return sum(
+        plan.cost for plan, _, _ in _plans(ctx, _between(source, target), source.element_bytes)
+    )
+
+
+def _between(source: View, target: View) -> list[Dim]:
+    strides = zip(source.shape, source.strides, target.strides, strict=True)
+    return [Dim(*s) for s in strides]
+
+
+def _plans(
+    ctx: Context, dims: Sequence[Dim], element_bytes: int
+) -> Iterator[tuple[Direct | Turned, int, int]]:
+    """The commands of a copy with their offsets on both sides."""
+    for part, read, write in bounded(simplified([*dims, Dim(element_bytes, 1, 1)])):
+        yield cheapest(part, ctx.spec, ctx.lane_bytes), read, write
 
 
 def fill(ctx: Context, target: View, element: bytes) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 
 from cvi.ir import Op
 from cvi.ops import Upsample
 from cvi_tpu.codegen.context import Context, lowers
-from cvi_tpu.codegen.kernels.window import Sliding, reach, window_appetite, window_ranges
+from cvi_tpu.codegen.kernels.window import Pair, Sliding, reach, window_appetite, window_ranges
 from cvi_tpu.codegen.planner import Part, Tile, TiledOp, run, tiles
 from cvi_tpu.codegen.tiling import Box, Range
-from cvi_tpu.isa.instructions import Arith, ArithOp, Pool, PoolOp, Tiu
-from cvi_tpu.isa.operands import Local
+from cvi_tpu.isa.instructions import Arith, ArithOp, Const, Pool, PoolOp, Tiu
+from cvi_tpu.isa.operands import Local, ceil_div
 from cvi_tpu.quantized import bf16
 from cvi_tpu.quantized.ops import Bf16MaxPool2d, Int8MaxPool2d
 
@@ -20,16 +21,24 @@ LOWEST = -128
 
 PoolingOp = Int8MaxPool2d | Bf16MaxPool2d
 
+ARITH_START, ARITH_ROUND = 40.0, 8.0
+"""Cycles of an operation on two tensors: to start, and per round of all lanes (FACTS_COST 1)."""
+
 
 class TiledMaxPool(TiledOp):
-    """Max pooling; padding holds the lowest value."""
+    """Max pooling; padding holds the lowest value.
+
+    The instruction knows no dilation: a dilated window is the maximum of strided parts of
+    the operand, one for each of its taps.
+    """
 
     orders = ("nchwk",)
 
     def __init__(self, ctx: Context, op: PoolingOp) -> None:
         super().__init__(ctx, op)
         n, c, h, w = self.sources[0].shape
-        self.sliding = Sliding(op.kernel, op.stride, op.pads)
+        dilation = op.dilation if isinstance(op, Int8MaxPool2d) else (1, 1)
+        self.sliding = Sliding(op.kernel, op.stride, op.pads, dilation)
         self.axes = self.sliding.axes((n, c, h, w))
 
     def layer_signature(self) -> Hashable:
@@ -53,15 +62,72 @@ class TiledMaxPool(TiledOp):
     def emit(
         self, tile: Tile, result: Local, operands: Sequence[Local], at: Mapping[str, int]
     ) -> list[Tiu]:
-        lowest = bf16.LOWEST if self.element_bytes > 1 else LOWEST
-        window = self.sliding.window(*reach(self.axes, tile.box), lowest)
+        h, w = reach(self.axes, tile.box)
         source = operands[0]
+        if self.sliding.dilation != (1, 1):
+            return [*self._taps(h.before, w.before, result, source)]
+        lowest = bf16.LOWEST if self.element_bytes > 1 else LOWEST
+        window = self.sliding.window(h, w, lowest)
         return [Pool(op=PoolOp.MAX, result=result, input=source, window=window, layer=self.layer)]
+
+    def _taps(self, top: int, left: int, result: Local, source: Local) -> Iterator[Tiu]:
+        """The lowest value everywhere, then every tap's maximum where it meets a pixel."""
+        yield self._bounded(ArithOp.MIN, result, result)
+        starts = [
+            [i * dilation - before for i in range(kernel)]
+            for kernel, dilation, before in zip(
+                self.sliding.kernel, self.sliding.dilation, (top, left), strict=True
+            )
+        ]
+        for row, column in product(*starts):
+            parts = self._overlap(row, column, result, source)
+            if parts is not None:
+                mine, theirs = parts
+                yield Arith(op=ArithOp.MAX, result=mine, left=mine, right=theirs, layer=self.layer)
+
+    def _bounded(self, kind: ArithOp, result: Local, source: Local) -> Tiu:
+        return Arith(op=kind, result=result, left=source, right=Const(LOWEST), layer=self.layer)
+
+    def _overlap(
+        self, row: int, column: int, result: Local, source: Local
+    ) -> tuple[Local, Local] | None:
+        """The results of whose window the tap that starts at a row and a column meets a
+        pixel, and those pixels; None when there are none."""
+        sh, sw = self.sliding.stride
+        spans = [
+            _meeting(start, step, count, size)
+            for start, step, count, size in zip(
+                (row, column), (sh, sw), result.shape[2:], source.shape[2:], strict=True
+            )
+        ]
+        (y, rows), (x, columns) = ((span.start, len(span)) for span in spans)
+        if not rows or not columns:
+            return None
+        size = (rows, columns)
+        theirs = (row + y * sh, column + x * sw)
+        return plane_part(result, (y, x), size, (1, 1)), plane_part(source, theirs, size, (sh, sw))
 
     def cycles(self, tile: Tile) -> float:
         rounds = self.rounds(tile.box)
         kh, kw = self.sliding.kernel
+        if self.sliding.dilation != (1, 1):
+            return (kh * kw + 1) * (ARITH_START + ARITH_ROUND * rounds)
         return 12 + rounds * (kh * kw * self.sliding.stride[1] + 2)
+
+
+def _meeting(start: int, step: int, count: int, size: int) -> range:
+    """For which i below `count` the position start + i * step lies in [0, size)."""
+    first = max(ceil_div(-start, step), 0)
+    return range(first, max(first, min(ceil_div(size - start, step), count)))
+
+
+def plane_part(tensor: Local, start: Pair, size: Pair, step: Pair) -> Local:
+    """`size` rows and columns of every plane from `start` on, each `step` from the last."""
+    n, c, _, _ = tensor.shape
+    sn, sc, sh, sw = tensor.strides
+    address = tensor.address + start[0] * sh + start[1] * sw
+    strides = (sn, sc, sh * step[0], sw * step[1])
+    return replace(tensor, address=address, shape=(n, c, *size), strides=strides)
 
 
 @tiles(Int8MaxPool2d, Bf16MaxPool2d)

@@ -60,7 +60,7 @@ class Bf16Conv2d(Bf16Op):
             sums = bf16.add(sums, bias.reshape(-1, 1, 1))
         return bf16.encode(bf16.relu(sums) if self.relu else sums)
 
-    def approximate(self, *inputs: Array | None) -> Array:
+    def estimate(self, *inputs: Array | None) -> Array:
         x, weight, bias = self._numbers(inputs)
         sums = convolve(x, weight, self.stride, self.dilation, self.group)
         if bias is not None:

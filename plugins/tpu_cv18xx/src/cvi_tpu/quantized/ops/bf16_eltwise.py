@@ -14,11 +14,18 @@ from cvi_tpu.quantized import bf16
 from cvi_tpu.quantized.ops.bf16_base import Bf16Op, bf16s
 
 
+@dataclass(frozen=True)
+class Formula:
+    """What an instruction makes of two fp32 numbers."""
+
+    of: Callable[[Array, Array], Array]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bf16Eltwise(Bf16Op):
     """Base: two operands of one rank that broadcast as in numpy; `formula` gives fp32."""
 
-    formula: ClassVar[Callable[[Array, Array], Array]]
+    formula: ClassVar[Formula]
 
     def infer(self, inputs: Types) -> TensorType:
         types = operands(self, inputs, 2)
@@ -30,7 +37,7 @@ class Bf16Eltwise(Bf16Op):
     def evaluate(self, *inputs: Array | None) -> Array:
         a, b = inputs
         assert a is not None and b is not None
-        return bf16.encode(type(self).formula(bf16.decode(a), bf16.decode(b)))
+        return bf16.encode(self.formula.of(bf16.decode(a), bf16.decode(b)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +49,7 @@ class _WithRelu(Bf16Eltwise):
     def evaluate(self, *inputs: Array | None) -> Array:
         a, b = inputs
         assert a is not None and b is not None
-        values = type(self).formula(bf16.decode(a), bf16.decode(b))
+        values = self.formula.of(bf16.decode(a), bf16.decode(b))
         return bf16.encode(bf16.relu(values) if self.relu else values)
 
 
@@ -50,43 +57,43 @@ class _WithRelu(Bf16Eltwise):
 class Bf16Add(_WithRelu):
     """a + b, rounded toward zero in fp32 and then to BF16."""
 
-    formula = staticmethod(bf16.add)
+    formula = Formula(bf16.add)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bf16Sub(Bf16Eltwise):
     """a - b, rounded toward zero in fp32 and then to BF16."""
 
-    formula = staticmethod(bf16.subtract)
+    formula = Formula(bf16.subtract)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bf16Mul(_WithRelu):
     """a * b."""
 
-    formula = staticmethod(bf16.multiply)
+    formula = Formula(bf16.multiply)
 
 
 def _larger(a: Array, b: Array) -> Array:
-    return np.where(a > b, a, b)
+    return bf16.overflowing(np.maximum(a, b), a, b)
 
 
 def _smaller(a: Array, b: Array) -> Array:
-    return np.where(a < b, a, b)
+    return bf16.overflowing(np.minimum(a, b), a, b)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bf16Max(Bf16Eltwise):
     """The larger of a and b."""
 
-    formula = staticmethod(_larger)
+    formula = Formula(_larger)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bf16Min(Bf16Eltwise):
     """The smaller of a and b."""
 
-    formula = staticmethod(_smaller)
+    formula = Formula(_smaller)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +102,7 @@ class Bf16Constant(Bf16Op):
 
     value: float
 
-    formula: ClassVar[Callable[[Array, Array], Array]]
+    formula: ClassVar[Formula]
 
     def infer(self, inputs: Types) -> TensorType:
         (x,) = operands(self, inputs, 1)
@@ -106,32 +113,32 @@ class Bf16Constant(Bf16Op):
         (x,) = inputs
         assert x is not None
         number = np.float32(bf16.nearest(self.value))
-        return bf16.encode(type(self).formula(bf16.decode(x), number))
+        return bf16.encode(self.formula.of(bf16.decode(x), number))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bf16AddConstant(Bf16Constant):
     """x + value."""
 
-    formula = staticmethod(bf16.add)
+    formula = Formula(bf16.add)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bf16MulConstant(Bf16Constant):
     """x * value."""
 
-    formula = staticmethod(bf16.multiply)
+    formula = Formula(bf16.multiply)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bf16MaxConstant(Bf16Constant):
     """x, but at least `value`."""
 
-    formula = staticmethod(_larger)
+    formula = Formula(_larger)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bf16MinConstant(Bf16Constant):
     """x, but at most `value`."""
 
-    formula = staticmethod(_smaller)
+    formula = Formula(_smaller)

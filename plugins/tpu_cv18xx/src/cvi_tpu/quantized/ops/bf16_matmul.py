@@ -45,7 +45,7 @@ class Bf16MatMul(Bf16Op):
         order, step = self._order(a.shape[-1])
         return self._finished(products(a, b, order, step))
 
-    def approximate(self, *inputs: Array | None) -> Array:
+    def estimate(self, *inputs: Array | None) -> Array:
         a, b = (bf16.decode(x) for x in inputs if x is not None)
         return self._finished(np.matmul(a, b))
 

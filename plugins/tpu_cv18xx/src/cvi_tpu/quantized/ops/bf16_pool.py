@@ -36,7 +36,11 @@ class Bf16MaxPool2d(Bf16Op):
         assert x is not None
         lowest = float(bf16.decode(np.array([bf16.LOWEST], np.uint16))[0])
         padded = pad2d(bf16.decode(x), self.pads, lowest)
-        return bf16.encode(windows(padded, self.kernel, self.stride).max(axis=(2, 3)))
+        view = windows(padded, self.kernel, self.stride)
+        largest = view.max(axis=(2, 3))
+        if not np.isfinite(padded).all():
+            largest = bf16.overflowing(largest, view.sum(axis=(2, 3), dtype=np.float64))
+        return bf16.encode(largest)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +100,7 @@ class Bf16AvgPool2d(Bf16Op):
             out[:, :, here] = values[:, :, here]
         return out
 
-    def approximate(self, *inputs: Array | None) -> Array:
+    def estimate(self, *inputs: Array | None) -> Array:
         (x,) = inputs
         assert x is not None
         padded = pad2d(bf16.decode(x), self.pads, 0)

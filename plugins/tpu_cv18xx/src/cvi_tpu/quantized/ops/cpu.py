@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
-from typing import get_args
+from math import isfinite, prod
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
+from cvi.errors import CviError
 from cvi.ir import Array, DType, Op, Shape, TensorType
 from cvi.ops import Softmax
 from cvi.ops.check import Types, operands, positive, require
 from cvi_tpu.libm import expf
 from cvi_tpu.model import Element, Floats, Tensor, decode_arguments, encode_arguments, four_dims
 from cvi_tpu.model.arguments import Value
+
+if TYPE_CHECKING:
+    from cvi_tpu.runtime.functions import Call
 
 FILE_DIMS = 4
 """Dimensions of a tensor that the runtime looks at (FACTS_CVIMODEL 5)."""
@@ -76,19 +81,32 @@ class CpuFunction(Op):
 
     def evaluate(self, *inputs: Array | None) -> Array:
         # imported here: the runtime brings the whole simulator along
-        from cvi_tpu.runtime.functions import Call, Operand, find_cpu_function
+        from cvi_tpu.runtime.functions import find_cpu_function
+
+        function, call = find_cpu_function(self.function), self._call(inputs)
+        try:
+            with np.errstate(all="ignore"):  # the boards do not warn either
+                results = function(call)
+        except CviError as error:
+            error.where = error.where or f"{self.function} {self.name}"
+            raise
+        shown = ", ".join(f"{r.dtype}[{r.size}]" for r in results)
+        fits = len(results) == 1 and results[0].size == prod(self.shape)
+        fits = fits and results[0].dtype == self.dtype.numpy
+        require(self, fits, f"{self.function} gives {shown} instead of {self.type}")
+        return np.ascontiguousarray(results[0]).reshape(self.shape)
+
+    def _call(self, inputs: Sequence[Array | None]) -> Call:
+        from cvi_tpu.runtime.functions import Call, Operand
 
         read = []
         for name, x in zip(self.inputs, inputs, strict=True):
             assert x is not None
             read.append(Operand(name, DType.of(x), x.reshape(four_dims(x.shape))))
-        result = Tensor(name=self.name, element=Element.of(self.dtype), shape=four_dims(self.shape))
+        element = Element.of(self.dtype)
+        result = Tensor(name=self.name, element=element, shape=four_dims(self.shape))
         stored = decode_arguments(encode_arguments(dict(self.arguments)))
-        with np.errstate(all="ignore"):  # the boards do not warn either
-            (values,) = find_cpu_function(self.function)(
-                Call(inputs=read, arguments=stored, outputs=(result,))
-            )
-        return np.ascontiguousarray(values).reshape(self.shape)
+        return Call(inputs=read, arguments=stored, outputs=(result,))
 
 
 def storable(value: object) -> bool:

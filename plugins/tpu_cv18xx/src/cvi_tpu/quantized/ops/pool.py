@@ -8,7 +8,8 @@ import numpy as np
 
 from cvi.ir import Array, TensorType
 from cvi.ops import AvgPool2d, MaxPool2d
-from cvi.ops.check import Types, not_negative, operands, rank, require
+from cvi.ops.check import Types, not_negative, operands, positive, rank, require
+from cvi.ops.pool import first_maxima
 from cvi.ops.windows import output_size, pad2d
 from cvi_tpu.quantized.ops.base import Int8Op, Pads, Pair, check_rate, in_range, int8s
 from cvi_tpu.quantized.requantise import requantise
@@ -21,18 +22,42 @@ class Int8MaxPool2d(Int8Op):
     kernel: Pair
     stride: Pair = (1, 1)
     pads: Pads = (0, 0, 0, 0)
+    dilation: Pair = (1, 1)
 
     def infer(self, inputs: Types) -> TensorType:
         (x,) = operands(self, inputs, 1)
         int8s(self, inputs)
         n, c, h, w = rank(self, x, 4)
-        size = output_size(self, (h, w), self.kernel, self.stride, self.pads, (1, 1))
+        size = output_size(self, (h, w), self.kernel, self.stride, self.pads, self.dilation)
         return self.result((n, c, *size))
 
     def evaluate(self, *inputs: Array | None) -> Array:
         return MaxPool2d(
-            name=self.name, kernel=self.kernel, stride=self.stride, pads=self.pads
-        ).evaluate(*inputs)
+            name=self.name, kernel=self.kernel, stride=self.stride, pads=self.pads,
+            dilation=self.dilation,
+        ).evaluate(*inputs)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Int8PoolMask(Int8Op):
+    """1 at the first maximum (in row-major order) of every block of x[n,c,h,w], else 0.
+
+    size: rows and columns of a block; the last blocks may be smaller.
+    """
+
+    size: Pair
+
+    def infer(self, inputs: Types) -> TensorType:
+        (x,) = operands(self, inputs, 1)
+        int8s(self, inputs)
+        rank(self, x, 4)
+        positive(self, "size", self.size)
+        return self.result(x.shape)
+
+    def evaluate(self, *inputs: Array | None) -> Array:
+        (x,) = inputs
+        assert x is not None
+        return first_maxima(x, self.size)
 
 
 @dataclass(frozen=True, kw_only=True)

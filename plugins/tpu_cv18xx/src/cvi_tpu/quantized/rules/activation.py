@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from cvi.ir import Array
-from cvi.ops import Clip, Log, PRelu, Relu, Unary
+from cvi.ops import Clip, Log, Pow, PRelu, Reciprocal, Relu, Unary
 from cvi_tpu.quantized.ops import Int8Add, Int8Clip, Int8Lut
 from cvi_tpu.quantized.ops.unary import BYTES
 from cvi_tpu.quantized.registry import quantizes, requires
@@ -50,11 +52,24 @@ def clip(op: Clip, to: Rewriter) -> None:
 def unary(op: Unary, to: Rewriter) -> None:
     """A table of the function's value for each of the 256 operands."""
     x = to.int8(op.inputs[0])
-    y_scale = to.scale(op.name)
+    y_scale = min(to.scale(op.name), _largest(op, x.scale) / STEPS)
     table = to.store(op.name, "table", table_of(op, x.scale, y_scale))
     to.define_int8(
         Int8Lut(name=op.name, inputs=(x.name, table), source=op.source, out_scale=y_scale)
     )
+
+
+def _largest(op: Unary, x_scale: float) -> float:
+    """What a function with a pole can give besides at the pole, infinity for others.
+
+    Calibration sees what lies closer to the pole than any step: its threshold would leave
+    no steps for the rest.
+    """
+    if not (isinstance(op, Pow) and op.exponent < 0) and not isinstance(op, Reciprocal):
+        return math.inf
+    with np.errstate(all="ignore"):
+        values = np.abs(op.function(BYTES.astype(np.float64)[BYTES != 0] * x_scale))
+    return float(values[np.isfinite(values)].max(initial=0)) or math.inf
 
 
 def table_of(op: Unary, x_scale: float, y_scale: float) -> Array:

@@ -42,7 +42,31 @@ _NUMBERS: dict[type[Eltwise], type[Bf16Constant]] = {
 }
 
 
-@quantizes(Add, Sub, Mul, Max, Min, precision=DType.BF16)
+@quantizes(Add, precision=DType.BF16)
+def weighted_sum(op: Add, to: Rewriter) -> None:
+    """The operands times their coefficients, added in turn."""
+    if set(op.weights) == {1.0}:
+        arithmetic(op, to)
+        return
+    first, *others = (_weighted(op, to, i) for i in range(len(op.inputs)))
+    chain = Chain(to, op, first)
+    for i, x in enumerate(others, 1):
+        chain.then(f"step_{i}", Bf16Add(name="", inputs=("", x.name)))
+    _clamped(chain, op)
+    chain.close()
+
+
+def _weighted(op: Add, to: Rewriter, index: int) -> Operand:
+    """An operand times its coefficient."""
+    x = to.bf16(op.inputs[index])
+    factor, rank = op.weights[index], len(op.type.shape)
+    if factor != 1:
+        name = to.fresh(op.name, f"weighted_{index}")
+        x = to.add(Bf16MulConstant(name=name, inputs=(x.name,), value=factor))
+    return to.ranked(x, rank, op.name, f"operand_{index}")
+
+
+@quantizes(Sub, Mul, Max, Min, precision=DType.BF16)
 def arithmetic(op: Add | Sub | Mul | Max | Min, to: Rewriter) -> None:
     """The operands in turn; a constant that is a single number is part of the instruction."""
     first, *others = _tensors_first(op, to)

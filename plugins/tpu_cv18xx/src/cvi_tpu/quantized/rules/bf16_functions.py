@@ -225,21 +225,19 @@ def curve_of(op: Sigmoid | Tanh | Erf | Exp | Softplus) -> Lines:
 _GATES: dict[type[Swish] | type[Mish], Function] = {Swish: logistic, Mish: _mish_gate}
 
 
+def _gate(op: Swish | Mish | Gelu) -> Function:
+    if isinstance(op, Gelu):
+        return _tanh_normal if op.approximate else normal
+    return _GATES[type(op)]
+
+
 @quantizes(Swish, Mish, Gelu, precision=DType.BF16)
 def gated(op: Swish | Mish | Gelu, to: Rewriter) -> None:
     """x times a function with the limits 0 and 1, by lines: so that small results keep their
     precision."""
-    if isinstance(op, Gelu):
-        gate = _tanh_normal if op.approximate else normal
-    else:
-        gate = _GATES[type(op)]
     chain = Chain(to, op, to.bf16(op.inputs[0]))
-    interpolated(
-        chain,
-        "gated",
-        lines(gate, 8 if isinstance(op, Gelu) else 16, low=0.0, high=1.0),
-        gated=True,
-    )
+    table = lines(_gate(op), 8 if isinstance(op, Gelu) else 16, low=0.0, high=1.0)
+    interpolated(chain, "gated", table, gated=True)
     chain.close()
 
 

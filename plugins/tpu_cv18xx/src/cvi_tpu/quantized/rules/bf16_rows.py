@@ -10,7 +10,8 @@ import math
 import numpy as np
 
 from cvi.ir import Array, DType, Graph, Op, Shape
-from cvi.ops import LayerNorm, Pad, Permute, Reduce, Softmax
+from cvi.ops import InstanceNorm, LayerNorm, Pad, Permute, Softmax, SquarePower
+from cvi.ops.normalise import window_of
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.bf16 import encode
 from cvi_tpu.quantized.bf16_tables import lines, logarithm, power
@@ -24,7 +25,11 @@ from cvi_tpu.quantized.ops import (
 )
 from cvi_tpu.quantized.registry import quantizes, requires
 from cvi_tpu.quantized.rewriter import Chain, Operand, Rewriter
+from cvi_tpu.quantized.rules.bf16_filters import convolve_bf16
 from cvi_tpu.quantized.rules.bf16_functions import interpolated, split
+from cvi_tpu.quantized.rules.dense import as_image
+from cvi_tpu.quantized.rules.filters import Window
+from cvi_tpu.quantized.rules.instance_norm import is_plain
 from cvi_tpu.quantized.rules.pool import fits_in_lane
 
 _NEVER_LARGEST = -(2.0**96)
@@ -82,6 +87,27 @@ class Rows:
             pool = Bf16AvgPool2d(name="", inputs=("",), kernel=kernel, factors=factors)
             chain.then(f"sum_{i}", pool)
 
+    def normalised(self, eps: float) -> Chain:
+        """The rows less their mean, times the root of the reciprocal of the mean square.
+
+        A mean is known to eight bits only: that of what is left is subtracted once more.
+        """
+        centred = self.x
+        for _ in range(2):
+            mean = self.chain(centred)
+            self.sum(mean, 1 / self.length)
+            less = self.chain(centred)
+            less.then("centred", Bf16Sub(name="", inputs=("", mean.end().name)))
+            centred = less.end()
+        spread = self.chain(centred)
+        spread.then("square", Bf16Mul(name="", inputs=("", centred.name)))
+        self.sum(spread, 1 / self.length)
+        spread.then("variance", Bf16AddConstant(name="", inputs=("",), value=eps))
+        split(spread, "factor", power(-0.5))
+        chain = self.chain(centred)
+        chain.then("normal", Bf16Mul(name="", inputs=("", spread.end().name)))
+        return chain
+
     def _kernels(self) -> list[tuple[int, int]]:
         """Windows over the elements of a piece, then over the pieces."""
         across = [(self.pieces, 1)] if self.pieces > 1 else []
@@ -137,26 +163,9 @@ def softmax(op: Softmax, to: Rewriter) -> None:
 
 @quantizes(LayerNorm, precision=DType.BF16)
 def layer_norm(op: LayerNorm, to: Rewriter) -> None:
-    """The row less its mean, times the root of the reciprocal of the mean of its squares.
-
-    A mean is known to eight bits only: that of what is left is subtracted once more.
-    """
-    axes = tuple(range(op.axis, len(op.type.shape)))
-    rows = Rows(op, to, axes, 0.0)
-    centred = rows.x
-    for _ in range(2):
-        mean = rows.chain(centred)
-        rows.sum(mean, 1 / rows.length)
-        less = rows.chain(centred)
-        less.then("centred", Bf16Sub(name="", inputs=("", mean.end().name)))
-        centred = less.end()
-    spread = rows.chain(centred)
-    spread.then("square", Bf16Mul(name="", inputs=("", centred.name)))
-    rows.sum(spread, 1 / rows.length)
-    spread.then("variance", Bf16AddConstant(name="", inputs=("",), value=op.eps))
-    split(spread, "factor", power(-0.5))
-    chain = rows.chain(centred)
-    chain.then("normal", Bf16Mul(name="", inputs=("", spread.end().name)))
+    """The rows normalised, then times gamma and plus beta."""
+    rows = Rows(op, to, tuple(range(op.axis, len(op.type.shape))), 0.0)
+    chain = rows.normalised(op.eps)
     for suffix, kind, name in zip(
         ("gamma", "beta"), (Bf16Mul, Bf16Add), (*op.inputs[1:], "", ""), strict=False
     ):
@@ -165,6 +174,32 @@ def layer_norm(op: LayerNorm, to: Rewriter) -> None:
             chain.then(suffix, kind(name="", inputs=("", rows.along(values, suffix).name)))
     rows.restore(chain)
     chain.close()
+
+
+@quantizes(InstanceNorm, precision=DType.BF16)
+def instance_norm(op: InstanceNorm, to: Rewriter) -> None:
+    """The planes normalised; gamma is 1 and beta 0."""
+    rows = Rows(op, to, tuple(range(2, len(op.type.shape))), 0.0)
+    chain = rows.normalised(op.eps)
+    rows.restore(chain)
+    chain.close()
+
+
+requires(InstanceNorm, precision=DType.BF16)(is_plain)
+
+
+@requires(InstanceNorm, precision=DType.BF16)
+def plane_is_even(op: InstanceNorm, graph: Graph, spec: ChipSpec) -> bool:
+    """a plane is larger than 4063 elements and cannot be cut into few equal pieces
+
+    normalise a smaller image
+    """
+    return _is_even(math.prod(op.type.shape[2:]), spec)
+
+
+def _is_even(length: int, spec: ChipSpec) -> bool:
+    count = pieces(length, spec.max_size)
+    return length % count == 0 and fits_in_lane((count, 1), spec, DType.BF16)
 
 
 @requires(LayerNorm, precision=DType.BF16)
@@ -182,39 +217,30 @@ def row_is_even(op: LayerNorm, graph: Graph, spec: ChipSpec) -> bool:
 
     normalise fewer elements at a time
     """
-    length = math.prod(op.type.shape[op.axis :])
-    count = pieces(length, spec.max_size)
-    return length % count == 0 and fits_in_lane((count, 1), spec, DType.BF16)
+    return _is_even(math.prod(op.type.shape[op.axis :]), spec)
 
 
-@quantizes(Reduce, precision=DType.BF16)
-def norm(op: Reduce, to: Rewriter) -> None:
-    """The root of the sum of squares."""
-    rows = Rows(op, to, op.axes, 0.0)
-    chain = rows.chain()
-    chain.then("square", Bf16Mul(name="", inputs=("", rows.x.name)))
-    rows.sum(chain)
-    split(chain, "root", power(0.5))
+@quantizes(SquarePower, precision=DType.BF16)
+def square_power(op: SquarePower, to: Rewriter) -> None:
+    """Squares, their sum as a convolution of single pixels, and the power by tables."""
+    x = to.bf16(op.inputs[0])
+    chain = Chain(to, op, x)
+    chain.reshape("image", as_image(x.shape))
+    chain.then("square", Bf16Mul(name="", inputs=("", chain.end().name)))
+    weight = window_of(op.size, x.shape[1]) * op.scale
+    shift = np.full(len(weight), op.shift, np.float32)
+    convolve_bf16(chain, Window(), weight.reshape(*weight.shape, 1, 1), shift)
+    if op.exponent != 1:
+        split(chain, "power", power(op.exponent))
     chain.reshape("shape", op.type.shape)
     chain.close()
 
 
-@requires(Reduce, precision=DType.BF16)
-def is_norm(op: Reduce, graph: Graph, spec: ChipSpec) -> bool:
-    """this reduction has not become a pool or a convolution
-
-    reduce over at least one axis
-    """
-    return op.method == "l2" and bool(op.axes)
-
-
-@requires(Softmax, Reduce, precision=DType.BF16)
-def row_fits(op: Softmax | Reduce, graph: Graph, spec: ChipSpec) -> bool:
+@requires(Softmax, precision=DType.BF16)
+def row_fits(op: Softmax, graph: Graph, spec: ChipSpec) -> bool:
     """a row has more pieces than fit into a lane
 
     reduce in two steps
     """
-    axes = (op.axis,) if isinstance(op, Softmax) else op.axes
-    shape = graph.type_of(op.inputs[0]).shape
-    count = pieces(math.prod(shape[i] for i in axes), spec.max_size)
+    count = pieces(op.type.shape[op.axis], spec.max_size)
     return fits_in_lane((count, 1), spec, DType.BF16)

@@ -27,15 +27,15 @@ def _operands(op: Eltwise, to: Rewriter) -> list[Operand]:
 
 @quantizes(Add, Sub)
 def weighted_sum(op: Add | Sub, to: Rewriter) -> None:
-    """An Int8Add with multipliers in the ratio of the scales.
+    """An Int8Add with multipliers in the ratio of the scales, coefficients included.
 
     Where an operand's step is too large for an 8-bit multiplier the sum is computed in
     larger steps and brought to the result's scale afterwards.
     """
     operands = _operands(op, to)
     y_scale = to.scale(op.name)
-    signs = [1.0, *([-1.0] if isinstance(op, Sub) else [1.0] * (len(operands) - 1))]
-    ratios = [sign * x.scale / y_scale for sign, x in zip(signs, operands, strict=True)]
+    factors = (1.0, -1.0) if isinstance(op, Sub) else op.weights
+    ratios = [factor * x.scale / y_scale for factor, x in zip(factors, operands, strict=True)]
     limit = add_limit(ratios)
     rates = add_rates([r / limit for r in ratios])
     chain = Chain(to, op, operands[0])
@@ -67,8 +67,36 @@ def few_enough_terms(op: Add, graph: Graph, spec: ChipSpec) -> bool:
 @quantizes(Mul)
 def product(op: Mul, to: Rewriter) -> None:
     """A chain of Int8Mul; products before the last are scaled so that they cannot saturate."""
+    for name, other in (op.inputs[:2], op.inputs[1::-1]):
+        if len(op.inputs) == 2 and len(to.parts(other)) > 1:
+            _multiply_parts(op, to, name, other)
+            return
     first, *others = _operands(op, to)
     _multiply(Chain(to, op, first), first.scale, others, op)
+
+
+def _multiply_parts(op: Mul, to: Rewriter, name: str, parted: str) -> None:
+    """The products with all parts of an operand, of which one is not 0, added up."""
+    rank = len(op.type.shape)
+    x = to.ranked(to.int8(name), rank, op.name, "operand")
+    parts = [to.ranked(p, rank, op.name, f"operand_{i}") for i, p in enumerate(to.parts(parted))]
+    y_scale = to.scale(op.name)
+    scale = max(y_scale, *(x.scale * part.scale * (1 + 2.0**-30) for part in parts))
+    products = []
+    for i, part in enumerate(parts):
+        multiplier, shift = rate(x.scale * part.scale / scale)
+        product = Int8Mul(
+            name=to.fresh(op.name, f"product_{i}"), inputs=(x.name, part.name), out_scale=scale,
+            multiplier=multiplier, shift=shift, relu=op.relu,
+        )  # fmt: skip
+        products.append(to.add(product))
+    chain = Chain(to, op, products[0])
+    names = ("", *(p.name for p in products[1:]))
+    ones = (1,) * len(products)
+    chain.then("sum", Int8Add(name="", inputs=names, out_scale=scale, multipliers=ones, shift=0))
+    chain.rescale(scale, y_scale)
+    chain.clamp(op.relu_max, y_scale)
+    chain.close()
 
 
 def _multiply(chain: Chain, scale: float, others: Sequence[Operand], op: Eltwise) -> None:

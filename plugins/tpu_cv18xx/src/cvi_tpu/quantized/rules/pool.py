@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cvi.ir import DType, Graph, Shape
-from cvi.ops import AvgPool2d, MaxPool2d, Pad, Permute, Slice
+from cvi.ir import DType, Graph, Op, Shape
+from cvi.ops import AvgPool2d, MaxPool2d, Pad, Permute, PoolMask, Slice
 from cvi.ops.windows import extent
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.ops import (
@@ -14,6 +14,7 @@ from cvi_tpu.quantized.ops import (
     Bf16MaxPool2d,
     Int8AvgPool2d,
     Int8MaxPool2d,
+    Int8PoolMask,
     Pads,
     Pair,
 )
@@ -27,11 +28,14 @@ Pool = AvgPool2d | MaxPool2d
 LARGEST_NUMBER = 3.3895314e38
 """The largest finite number of BF16."""
 
+MOST_BLOCK = 15
+"""Rows and columns of a block whose maxima every chip can take at once."""
+
 
 @quantizes(MaxPool2d, precision=TPU)
 def max_pool(op: MaxPool2d, to: Rewriter) -> None:
-    """One maximum; a window too large for a lane is reduced by rows, then by columns
-    (a maximum of maxima is exact)."""
+    """One maximum, dilated or not; a window too large for a lane is reduced by rows, then by
+    columns (a maximum of maxima is exact)."""
     x = to.operand(op.inputs[0])
     chain = Chain(to, op, x)
     if _is_far(op, x.shape, to.spec):
@@ -39,29 +43,49 @@ def max_pool(op: MaxPool2d, to: Rewriter) -> None:
         op = replace(op, stride=(1, 1))
     pads = _pads_that_fit(chain, op.pads, to.spec, _lowest(x))
     (kh, kw), (sh, sw) = op.kernel, _stride(op, chain.shape)
-    whole = _maximum(x).with_(kernel=op.kernel, stride=(sh, sw), pads=pads)
-    if fits_in_lane(op.kernel, to.spec, x.dtype):
-        chain.then("pool", whole)
+    dh, dw = (1 if k == 1 else d for k, d in zip(op.kernel, op.dilation, strict=True))
+    if fits_in_lane((extent(kh, dh), extent(kw, dw)), to.spec, x.dtype):
+        chain.then("pool", _maximum(x, op.kernel, (sh, sw), pads, (dh, dw)))
     else:
         top, left, bottom, right = pads
-        rows = replace(whole, kernel=(kh, 1), stride=(sh, 1), pads=(top, 0, bottom, 0))
-        columns = replace(whole, kernel=(1, kw), stride=(1, sw), pads=(0, left, 0, right))
-        chain.then("rows", rows)
-        chain.then("columns", columns)
+        chain.then("rows", _maximum(x, (kh, 1), (sh, 1), (top, 0, bottom, 0), (dh, 1)))
+        chain.then("columns", _maximum(x, (1, kw), (1, sw), (0, left, 0, right), (1, dw)))
     chain.reshape("shape", op.type.shape)
     chain.close()
 
 
-def _maximum(x: Operand) -> Int8MaxPool2d | Bf16MaxPool2d:
-    """A maximum of single pixels of x."""
+def _maximum(x: Operand, kernel: Pair, stride: Pair, pads: Pads, dilation: Pair) -> Op:
+    """The maximum of windows of x; in BF16 they are not dilated."""
     if x.dtype is DType.BF16:
-        return Bf16MaxPool2d(name="", inputs=("",), kernel=(1, 1))
-    return Int8MaxPool2d(name="", inputs=("",), kernel=(1, 1), out_scale=x.scale, out_zero=x.zero)
+        return Bf16MaxPool2d(name="", inputs=("",), kernel=kernel, stride=stride, pads=pads)
+    return Int8MaxPool2d(
+        name="", inputs=("",), kernel=kernel, stride=stride, pads=pads, dilation=dilation,
+        out_scale=x.scale, out_zero=x.zero,
+    )  # fmt: skip
 
 
 def _lowest(x: Operand) -> float:
     """The lowest real number that x can hold."""
     return -LARGEST_NUMBER if x.dtype is DType.BF16 else (-128 - x.zero) * x.scale
+
+
+@quantizes(PoolMask)
+def pool_mask(op: PoolMask, to: Rewriter) -> None:
+    """An Int8PoolMask in steps of 1, so that a product with it keeps the other's scale."""
+    x = to.int8(op.inputs[0])
+    mask = Int8PoolMask(
+        name=op.name, inputs=(x.name,), source=op.source, out_scale=1.0, size=op.size
+    )
+    to.define_int8(mask)
+
+
+@requires(PoolMask)
+def block_in_range(op: PoolMask, graph: Graph, spec: ChipSpec) -> bool:
+    """the chip takes the maxima of blocks of at most 15 rows and columns (its strides)
+
+    use smaller blocks, in several layers
+    """
+    return max(op.size) <= MOST_BLOCK
 
 
 @quantizes(AvgPool2d, precision=TPU)
@@ -153,11 +177,11 @@ def _pads_that_fit(chain: Chain, pads: Pads, spec: ChipSpec, value: float) -> Pa
     return 0, 0, 0, 0
 
 
-@requires(MaxPool2d, precision=TPU)
+@requires(MaxPool2d, precision=DType.BF16)
 def not_dilated(op: MaxPool2d, graph: Graph, spec: ChipSpec) -> bool:
-    """the TPU has no dilated max pooling
+    """the TPU has no dilated max pooling in BF16
 
-    use a larger kernel without dilation, or several pools
+    compute the layer in INT8
     """
     return op.dilation == (1, 1) or op.kernel == (1, 1)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from cvi.ir import Array
+from cvi.ir import Array, DType
 from cvi.ops import Pad, Permute, Resize
 from cvi_tpu.quantized.ops import Pair
-from cvi_tpu.quantized.registry import quantizes
+from cvi_tpu.quantized.registry import TPU, quantizes
 from cvi_tpu.quantized.rewriter import Chain, Operand, Rewriter
+from cvi_tpu.quantized.rules.bf16_filters import convolve_bf16
 from cvi_tpu.quantized.rules.filters import Window, convolve_quantised
 from cvi_tpu.quantized.scales import STEPS
 from cvi_tpu.quantized.weights import quantise_filter
@@ -19,11 +20,11 @@ MOST = 6
 (f odd); up to this factor they are exact in int8."""
 
 
-@quantizes(Resize)
+@quantizes(Resize, precision=TPU)
 def resize(op: Resize, to: Rewriter) -> None:
     """Linear by a small whole factor: a transposed depthwise convolution. All else: the
     product with the interpolation's matrix along each axis."""
-    x = to.int8(op.inputs[0])
+    x = to.operand(op.inputs[0])
     chain = Chain(to, op, x)
     factor = whole_factor(op, (x.shape[2], x.shape[3]))
     if factor is not None:
@@ -48,18 +49,22 @@ def _enlarge(chain: Chain, x: Operand, factor: int) -> None:
     reach = np.arange(1, factor + 1) if factor % 2 else np.arange(1, 2 * factor, 2)
     taps = np.concatenate([reach, reach[::-1][factor % 2 :]])
     products, unit = np.outer(taps, taps), 1 / (factor if factor % 2 else 2 * factor) ** 2
-    step = unit / (STEPS // int(products.max()))  # a whole number of steps is one unit
-    y_scale = chain.to.scale(chain.layer.name)
-    kernel = quantise_filter(
-        np.tile(products * unit, (channels, 1, 1, 1)), None, x.scale, y_scale,
-        where=chain.layer.name, thresholds=[step * STEPS] * channels,
-    )  # fmt: skip
+    weight = np.tile(products * unit, (channels, 1, 1, 1))
     edge = (0, 0, 1, 1)
     chain.then("edge", Pad(name="", inputs=("",), before=edge, after=edge, mode="edge"))
     # The first pixel's centre is at (factor - 1) / 2, that of its taps in their middle.
     margin = (len(taps) + factor) // 2 - 1 - factor
     pads = (margin,) * 4
     window = Window(insert=(factor - 1, factor - 1), pads=pads, group=channels)
+    if x.dtype is DType.BF16:
+        convolve_bf16(chain, window, weight, None)
+        return
+    step = unit / (STEPS // int(products.max()))  # a whole number of steps is one unit
+    y_scale = chain.to.scale(chain.layer.name)
+    kernel = quantise_filter(
+        weight, None, x.scale, y_scale,
+        where=chain.layer.name, thresholds=[step * STEPS] * channels,
+    )  # fmt: skip
     convolve_quantised(chain, x, window, kernel, y_scale)
 
 
@@ -69,7 +74,7 @@ def _multiply(chain: Chain, x: Operand, op: Resize) -> None:
     The rows keep the operand's scale (a mean does not exceed what it is of). A nearest
     neighbour has the weight 1, which is exact.
     """
-    y_scale = chain.to.scale(op.name)
+    y_scale = 1.0 if x.dtype is DType.BF16 else chain.to.scale(op.name)
     chain.then("rows_first", Permute(name="", inputs=("",), order=(0, 2, 1, 3)))
     _product(chain, x, op.matrix(0, x.shape[2]), x.scale)
     chain.then("columns_first", Permute(name="", inputs=("",), order=(0, 3, 2, 1)))
@@ -79,5 +84,8 @@ def _multiply(chain: Chain, x: Operand, op: Resize) -> None:
 
 def _product(chain: Chain, x: Operand, matrix: Array, y_scale: float) -> None:
     weight = matrix.reshape(*matrix.shape, 1, 1)
+    if x.dtype is DType.BF16:
+        convolve_bf16(chain, Window(), weight, None)
+        return
     kernel = quantise_filter(weight, None, x.scale, y_scale, where=chain.layer.name)
     convolve_quantised(chain, x, Window(), kernel, y_scale)

@@ -19,6 +19,7 @@ from cvi_tpu.runtime.functions import (  # noqa: F401  importing registers the f
     reduce,
     retinaface,
     ssd,
+    topk,
     yolo,
 )
 from cvi_tpu.runtime.functions.call import Call, Operand
