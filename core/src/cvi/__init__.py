@@ -21,16 +21,18 @@ if TYPE_CHECKING:
     from cvi.flow.examine import Examination, Verdict, check, inspect
     from cvi.flow.images import ImageOptions
     from cvi.flow.running import run
+    from cvi.search.api import Budget, Search, search_precision
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Conversion", "Evaluated", "Examination", "ImageOptions", "Verdict", "calibrate_model", "check",
-    "compare_files", "convert", "deploy", "evaluate_classifier", "inspect", "load", "run",
-    "transform",
+    "Budget", "Conversion", "Evaluated", "Examination", "ImageOptions", "Search", "Verdict",
+    "calibrate_model", "check", "compare_files", "convert", "deploy", "evaluate_classifier",
+    "inspect", "load", "run", "search_precision", "transform",
 ]  # fmt: skip
 
 _HOME = {
+    "Budget": "cvi.search.api",
     "Conversion": "cvi.flow.api",
     "Evaluated": "cvi.evaluate.api",
     "Examination": "cvi.flow.examine",
@@ -45,6 +47,8 @@ _HOME = {
     "inspect": "cvi.flow.examine",
     "load": "cvi.flow.api",
     "run": "cvi.flow.running",
+    "Search": "cvi.search.api",
+    "search_precision": "cvi.search.api",
     "transform": "cvi.flow.api",
 }
 

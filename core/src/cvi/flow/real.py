@@ -39,7 +39,7 @@ def quantised_input(op: Input, array: Array) -> Array:
         high: Array = (array.view(np.uint32) >> 16).astype(np.uint16)
         return high
     scaled = array if kind.scale is None else array * np.float32(1.0 / kind.scale)
-    rounded: Array = np.trunc(scaled + np.copysign(np.float32(0.5), scaled))
+    rounded: Array = np.trunc(scaled + np.copysign(np.float32(0.5), scaled)) + np.float32(kind.zero)
     limits = np.iinfo(kind.dtype.numpy)
     clipped: Array = np.clip(rounded, limits.min, limits.max)
     return clipped.astype(kind.dtype.numpy)

@@ -81,7 +81,9 @@ class Rewriter:
 
     def means(self, name: str) -> Array | None:
         """Mean of each channel of a tensor on the calibration images, None when not known."""
-        found = self.thresholds.table.means.get(name)
+        if self._thresholds is None:
+            return None
+        found = self._thresholds.table.means.get(name)
         return None if found is None else np.array(found)
 
     def weight_thresholds(self, layer: str) -> Sequence[float] | None:

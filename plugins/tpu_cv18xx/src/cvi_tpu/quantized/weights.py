@@ -68,7 +68,7 @@ def quantise_filter(
     scales = _scales(rows, real_bias, x_scale, thresholds, 128 + abs(x_zero))
     rounded = _rounded(rows, scales).reshape(weight.shape)
     if means is not None:
-        real_bias = real_bias + _mean_loss(weight, rounded, scales, means)
+        real_bias = real_bias + mean_loss(weight, _real(rounded, scales), means)
     units = scales * x_scale
     ratios = units / y_scale
     # A ratio of exactly 1 is out of reach too; 2^-30 more is one part in 10^9.
@@ -97,14 +97,19 @@ def _check_finite(where: str, rows: Array, bias: Array | None) -> None:
         )
 
 
-def _mean_loss(weight: Array, rounded: Array, scales: Array, means: Array) -> Array:
-    """What the result of each output channel loses on average by the rounding of its
-    weights, when the input has these means: fp64[oc]."""
+def _real(rounded: Array, scales: Array) -> Array:
+    """The real numbers that rounded weights stand for."""
+    real: Array = rounded * scales.reshape(-1, *[1] * (rounded.ndim - 1))
+    return real
+
+
+def mean_loss(weight: Array, rounded: Array, means: Array) -> Array:
+    """What the result of each output channel loses on average when its weights [oc,
+    ic/group, ...] are rounded, and the input has these means [ic]: fp64[oc]."""
     channels, per_group = weight.shape[:2]
     groups = len(means) // per_group
-    shape = (channels, per_group, -1)
-    kept = rounded.reshape(shape).sum(axis=2, dtype=np.int64) * scales[:, None]
-    lost = weight.reshape(shape).sum(axis=2, dtype=np.float64) - kept
+    lost = weight.astype(np.float64) - rounded
+    lost = lost.reshape(channels, per_group, -1).sum(axis=2)
     seen = np.repeat(means.reshape(groups, per_group), channels // groups, axis=0)
     loss: Array = (lost * seen).sum(axis=1)
     return loss

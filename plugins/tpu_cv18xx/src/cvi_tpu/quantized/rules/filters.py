@@ -49,12 +49,12 @@ def filter_of(
         to.scale(layer.name),
         where=layer.name,
         thresholds=to.weight_thresholds(layer.name),
-        means=_means(to, layer, weight.shape[1] * group),
+        means=means_of(to, layer, weight.shape[1] * group),
         zeros=(x.zero, to.zero(layer.name)),
     )
 
 
-def _means(to: Rewriter, layer: Op, channels: int) -> Array | None:
+def means_of(to: Rewriter, layer: Op, channels: int) -> Array | None:
     """The means of the channels that the filter multiplies with: axis 1 of images, the last
     one of rows. None when they are not known."""
     images = len(to.source.type_of(layer.inputs[0]).shape) == 4
