@@ -198,7 +198,8 @@ def stored_value(value: float, type: TensorType) -> Any:
     steps = value / (type.scale or 1.0)
     if math.isnan(steps):
         steps = 0.0
-    bounded = min(max(steps, float(limits.min)), float(limits.max))
+    low, high = int(limits.min) - type.zero, int(limits.max) - type.zero
+    bounded = min(max(steps, float(low)), float(high))
     rounded = int(math.copysign(math.floor(abs(bounded) + 0.5), bounded)) + type.zero
     clipped = min(max(rounded, int(limits.min)), int(limits.max))
     return np.array(clipped, type.dtype.numpy)[()]

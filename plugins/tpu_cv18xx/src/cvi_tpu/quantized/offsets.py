@@ -45,6 +45,7 @@ def offset_layers(graph: Graph, choices: Choices, thresholds: Thresholds) -> fro
             name
             for name in found
             if _is_fed(graph[name], found)
+            and users[name]
             and all(user.name in found or _reads(user, name, choices) for user in users[name])
         }
         if kept == found:
