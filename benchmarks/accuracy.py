@@ -12,11 +12,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import process_time
+from unittest.mock import patch
 
 import numpy as np
 from benchmarks.zoo import REPOSITORY, SHARED
@@ -28,6 +28,7 @@ from cvi.calibrate.table import CalibrationTable
 from cvi.errors import CviError
 from cvi.evaluate.labels import read_labelled
 from cvi.execute import evaluate, float_session
+from cvi.flow import stages
 from cvi.flow.images import ImageOptions, with_preprocess
 from cvi.flow.real import quantised_inputs, real_values
 from cvi.ir import Array, Graph
@@ -143,9 +144,16 @@ class Bench:
         self.reference = [session.run(image)[self.graph.outputs[0]] for image in self.images]
         self.training = list(samples(self.graph, select(find_images(TRAINING), 100)))
 
-    def table(self, method: str = "kld") -> CalibrationTable:
+    def table(self, method: str = "auto") -> CalibrationTable:
         layers = float_session(self.graph, float_layers(self.graph), plugins.executors())
-        return calibrate(self.graph, self.training, executor=layers, method=method)
+        return calibrate(
+            self.graph,
+            self.training,
+            executor=layers,
+            method=method,
+            executors=plugins.executors(),
+            tuned_on=stages.tuning_samples(self.graph),
+        )
 
     def quantised(
         self, table: CalibrationTable | None, scheme: str, layers: Sequence[str] = ()
@@ -205,19 +213,6 @@ def log_softmax(scores: Array) -> Array:
     return result
 
 
-@contextmanager
-def symmetric() -> Iterator[None]:
-    """INT8 without offset tensors, as the vendor's tools do, to see what these bring."""
-    from cvi_tpu.quantized import scheme
-
-    kept = scheme.offset_layers
-    scheme.offset_layers = lambda graph, choices, thresholds: frozenset()
-    try:
-        yield
-    finally:
-        scheme.offset_layers = kept
-
-
 def measure(entry: Classifier, count: int, *, brief: bool = False) -> Result:
     """All forms of one classifier; brief: without the comparison of methods."""
     bench = Bench(entry, count)
@@ -240,14 +235,15 @@ def measure(entry: Classifier, count: int, *, brief: bool = False) -> Result:
 
 def _methods(bench: Bench, table: CalibrationTable) -> list[Score]:
     """INT8 without what is new, with each part of it, and with other thresholds."""
-    plain = CalibrationTable(table.entries)
-    with symmetric():
+    plain = CalibrationTable(bench.table("kld").entries)
+    with patch("cvi_tpu.quantized.scheme.offset_layers", return_value=frozenset()):
         scores = [
-            bench.score("INT8, around 0", bench.quantised(plain, "int8")),
-            bench.score("INT8, around 0, means", bench.quantised(table, "int8")),
+            bench.score("INT8 around 0, KLD", bench.quantised(plain, "int8")),
+            bench.score("INT8 around 0", bench.quantised(table, "int8")),
         ]
-    scores.append(bench.score("INT8, from -128", bench.quantised(plain, "int8")))
-    for method in ("max", "percentile", "mse"):
+    bare = CalibrationTable(table.entries)
+    scores.append(bench.score("INT8, no means", bench.quantised(bare, "int8")))
+    for method in ("kld", "max", "percentile", "mse"):
         made = bench.quantised(bench.table(method), "int8")
         scores.append(bench.score(f"INT8, {method}", made))
     scores.append(bench.score("BF16, no means", bench.quantised(None, "bf16")))
@@ -282,7 +278,7 @@ _PEER = """\
 ## The vendor's toolchain
 
 There is no column for it here: figures of its accuracy on these networks were not measured for
-this page. *INT8, around 0* is its arithmetic (KLD thresholds, symmetric, no correction) on our
+this page. *INT8 around 0, KLD* is its arithmetic (symmetric, no correction) on our
 code; what `FACTS_COST` records of it is for random weights.
 """
 
@@ -291,7 +287,7 @@ _HEAD = ("form", "top-1", "top-5", "lost", "changed", "KL", "CPU s")
 
 def page(results: Sequence[Result], missing: Mapping[str, str]) -> str:
     """The documentation page."""
-    told = "KLD on 100 training images"
+    told = "chosen for each layer (`--method auto`), 100 training images"
     lines = [_INTRODUCTION.format(calibration=told, searched=SEARCHED)]
     for result in results:
         lines += [f"## {result.name}", "", f"{result.images} images.", ""]

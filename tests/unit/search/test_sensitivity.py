@@ -15,7 +15,8 @@ from cvi.flow.real import quantised_input, real
 from cvi.ir import Array, Graph, Input, TensorType
 from cvi.ops import Add, AvgPool2d, Concat, Conv2d, FullyConnected, MaxPool2d, Reshape
 from cvi.search.journal import Journal, digest_of
-from cvi.search.sensitivity import Loss, candidates, losses, relative_error
+from cvi.search.sensitivity import Loss, candidates, losses
+from cvi.walk import relative_error
 
 Images = list[dict[str, Array]]
 

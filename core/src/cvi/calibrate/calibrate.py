@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cvi.calibrate.histogram import Histograms, LayerHistogram
-from cvi.calibrate.methods import Method, method_of
+from cvi.calibrate.methods import AUTO, CANDIDATES, Method, method_of
 from cvi.calibrate.table import CalibrationTable, Threshold, format_mean
+from cvi.calibrate.tune import tuned
 from cvi.errors import CviError, InputError
 from cvi.ir import Array, DType, Graph
 from cvi.ops import Conv2d, ConvTranspose2d, FullyConnected
 
 if TYPE_CHECKING:
-    from cvi.hookspecs import ExecutorSession
+    from cvi.hookspecs import Executor, ExecutorSession
 
 _ALL_ZERO = 1e-5
 
@@ -28,23 +29,30 @@ def calibrate(
     executor: ExecutorSession | None = None,
     bins: int = 2048,
     method: str = "kld",
+    executors: Sequence[Executor] = (),
+    tuned_on: int = 8,
     progress: Callable[[int], None] | None = None,
 ) -> CalibrationTable:
     """Thresholds of every float layer, inputs included, in execution order; and the mean of
     every channel that a filter reads.
 
     samples: input arrays by input name, each taken once.
+    method: one of METHODS, or "auto": for each layer the best of several by what it does to
+    the outputs for the first `tuned_on` samples (`cvi.calibrate.tune`), which executors
+    run.
     executor: session that gives all of `float_layers(graph)` except the inputs, which
     may be missing; without one the numpy reference runs the graph.
     progress: called with the number of samples done.
     The result is as it is after writing and reading its file. A layer that was always
     zero gets 1e-5 and a warning (FACTS_TOOLCHAIN 5.1).
     """
-    choose = method_of(method)
+    methods = [method_of(name) for name in (CANDIDATES if method == AUTO else (method,))]
     names = float_layers(graph)
+    few = _First(max(tuned_on, 1) if method == AUTO else 0)
     histograms, means = Histograms(bins), ChannelMeans(filtered_tensors(graph))
     count = 0
     for count, sample in enumerate(samples, 1):
+        few.add(sample)
         tensors = _tensors(graph, names, sample, executor)
         histograms.add(tensors)
         means.add(tensors)
@@ -52,8 +60,11 @@ def calibrate(
             progress(count)
     if not count:
         raise InputError("there are no samples to calibrate with", fix="give a folder of images")
-    entries = {name: _threshold(name, histograms.layers[name], choose) for name in names}
-    return CalibrationTable(entries, means=means.rounded(), bins=bins, samples=count)
+    tables = []
+    for choose in methods:
+        entries = {name: _threshold(name, histograms.layers[name], choose) for name in names}
+        tables.append(CalibrationTable(entries, means=means.rounded(), bins=bins, samples=count))
+    return tuned(graph, tables, few.samples, executors=executors) if few.samples else tables[0]
 
 
 def float_layers(graph: Graph) -> list[str]:
@@ -66,6 +77,18 @@ def filtered_tensors(graph: Graph) -> list[str]:
     filters = (Conv2d, ConvTranspose2d, FullyConnected)
     read = {op.inputs[0] for op in graph if isinstance(op, filters)}
     return [name for name in float_layers(graph) if name in read]
+
+
+class _First:
+    """Keeps the first samples."""
+
+    def __init__(self, count: int) -> None:
+        self.samples: list[Mapping[str, Array]] = []
+        self._count = count
+
+    def add(self, sample: Mapping[str, Array]) -> None:
+        if len(self.samples) < self._count:
+            self.samples.append(sample)
 
 
 class ChannelMeans:

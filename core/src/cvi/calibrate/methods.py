@@ -67,6 +67,12 @@ METHODS: dict[str, Method] = {
 }
 
 
+AUTO = "auto"
+"""The best of CANDIDATES for each layer; see `cvi.calibrate.tune`."""
+
+CANDIDATES = ("kld", "max", "percentile", "mse")
+
+
 def method_of(name: str) -> Method:
     """The method of that name; InputError listing all when there is none."""
     method = METHODS.get(name)
@@ -75,6 +81,6 @@ def method_of(name: str) -> Method:
         raise InputError(
             f"unknown calibration method {name!r}" + (f", did you mean {near[0]}?" if near else ""),
             where="--method",
-            fix=f"one of: {', '.join(METHODS)}",
+            fix=f"one of: {', '.join((AUTO, *METHODS))}",
         )
     return method

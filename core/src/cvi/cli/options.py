@@ -212,8 +212,12 @@ class DataOptions:
         ),
     ] = 100
     method: Annotated[
-        str, typer.Option(help="kld, max, percentile or mse.", rich_help_panel=_DATA)
-    ] = "kld"
+        str,
+        typer.Option(
+            help="kld, max, percentile, mse, or auto: the best of them for each layer.",
+            rich_help_panel=_DATA,
+        ),
+    ] = "auto"
     histogram_bin_num: Annotated[
         int, typer.Option(help="Bins of the histograms.", rich_help_panel=_DATA)
     ] = 2048

@@ -25,7 +25,9 @@ class Scorer(Protocol):
 
 
 class Subject(Protocol):
-    """A picklable description of a scorer."""
+    """A picklable description of a scorer; equal ones give the same scores."""
+
+    def __hash__(self) -> int: ...
 
     @property
     def graph(self) -> Path:

@@ -21,6 +21,7 @@ from cvi.flow.artefacts import keep_comparison, keep_graph, keep_table
 from cvi.flow.batches import batched_as
 from cvi.flow.checks import outputs_type
 from cvi.flow.equality import difference, same
+from cvi.flow.examine import macs
 from cvi.flow.job import Job
 from cvi.flow.lists import float_reference, incomparable
 from cvi.flow.real import quantised_inputs, real_values
@@ -41,6 +42,7 @@ class Stage:
     wanted: Callable[[Job], bool] = lambda job: True
 
 
+_TUNING_WORK = 800_000_000_000
 _NO_REFERENCE = "the framework cannot compute it"
 
 
@@ -127,6 +129,8 @@ def calibrate(job: Job) -> None:
         executor=float_session(job.graph, float_layers(job.graph), plugins.executors()),
         bins=request.bins,
         method=request.method,
+        executors=plugins.executors(),
+        tuned_on=tuning_samples(job.graph),
         progress=lambda done: job.progress.step(done, total),
     )
     keep_table(job, job.table)
@@ -269,6 +273,14 @@ def _frontend(job: Job) -> Frontend:
     if request.model_type:
         return plugins.frontend(request.model_type)
     return plugins.frontend_for(request.model)
+
+
+def tuning_samples(graph: Graph) -> int:
+    """With how many samples thresholds are tried: 8, fewer for networks so large that this
+    would take minutes. Every layer is tried with a few thresholds, each time running the rest
+    of the network: half of it on average."""
+    work = sum(macs(graph, op) for op in graph) * len(graph.ops)
+    return min(8, max(1, _TUNING_WORK // max(work, 1)))
 
 
 def _batch(graph: Graph) -> int:
