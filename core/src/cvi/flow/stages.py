@@ -221,7 +221,8 @@ def _verified(job: Job) -> bool:
 
 
 def _needs_thresholds(job: Job) -> bool:
-    return job.request.needs_thresholds
+    """BF16 alone needs none, but gets better biases with the means of a table."""
+    return job.request.needs_thresholds or job.request.calibration_table is not None
 
 
 def _from_framework(job: Job) -> bool:
