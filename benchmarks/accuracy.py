@@ -19,6 +19,7 @@ from time import process_time
 from unittest.mock import patch
 
 import numpy as np
+from benchmarks.search_cost import Reached, SearchCost, measure_search, section
 from benchmarks.zoo import REPOSITORY, SHARED
 
 import cvi
@@ -285,7 +286,9 @@ code; what `FACTS_COST` records of it is for random weights.
 _HEAD = ("form", "top-1", "top-5", "lost", "changed", "KL", "CPU s")
 
 
-def page(results: Sequence[Result], missing: Mapping[str, str]) -> str:
+def page(
+    results: Sequence[Result], missing: Mapping[str, str], search: SearchCost | None = None
+) -> str:
     """The documentation page."""
     told = "chosen for each layer (`--method auto`), 100 training images"
     lines = [_INTRODUCTION.format(calibration=told, searched=SEARCHED)]
@@ -294,6 +297,7 @@ def page(results: Sequence[Result], missing: Mapping[str, str]) -> str:
         lines += [_row(_HEAD), "|" + "---|" * len(_HEAD), *map(_row, map(_cells, result.scores))]
         ranked_in = f"{result.layers} layers ranked in {result.search_cpu_s:.1f} CPU seconds"
         lines += ["", f"{ranked_in} ({SEARCHED} images).", ""]
+    lines += section(search) if search else []
     lines.append(_PEER)
     if missing:
         lines += ["## Not measured", "", *(f"- {n}: {why}" for n, why in missing.items()), ""]
@@ -321,16 +325,27 @@ def _read(path: Path) -> Result:
     return Result(**data)
 
 
+def _read_search(path: Path) -> SearchCost:
+    data = json.loads(path.read_text())
+    data["reached"] = tuple(Reached(**one) for one in data["reached"])
+    return SearchCost(**data)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="beginnings of names; all by default")
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--brief", action="store_true", help="without the other methods")
+    parser.add_argument("--search", action="store_true", help="only the cost of the search")
+    parser.add_argument("--page", action="store_true", help="only write the page")
     parser.add_argument("--keep", type=Path, default=KEPT)
     options = parser.parse_args()
     options.keep.mkdir(parents=True, exist_ok=True)
     missing: dict[str, str] = {}
-    for entry in CLASSIFIERS:
+    search_file = options.keep / "search.json"
+    if options.search:
+        search_file.write_text(json.dumps(asdict(measure_search()), indent=1))
+    for entry in () if options.search or options.page else CLASSIFIERS:
         if options.names and not entry.name.startswith(tuple(options.names)):
             continue
         try:
@@ -344,7 +359,8 @@ def main() -> int:
     files = {entry.name: _file(options.keep, entry.name) for entry in CLASSIFIERS}
     there = [_read(path) for path in files.values() if path.exists()]
     absent = {name: "not measured" for name, path in files.items() if not path.exists()}
-    PAGE.write_text(page(there, absent | missing))
+    search = _read_search(search_file) if search_file.exists() else None
+    PAGE.write_text(page(there, absent | missing, search))
     return 0
 
 
