@@ -7,6 +7,7 @@ those of tpu_mlir 1.30.2 (CPU seconds of the whole process, as ours).
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from cvi.flow.real import quantised_inputs, real_values
 from cvi.ir import Array, Graph, storage
 from cvi.precision import Precision, PrecisionPlan
 from cvi.preprocess.dataset import find_images, samples
+from cvi.search.select import ranked
 
 NETWORK = "mobilenet_v1_025"
 LAYERS = (0, 2, 6, 8, 10)
@@ -66,11 +68,12 @@ def _measured(folder: Path) -> SearchCost:
     _run(folder, "transform", str(model), "--preset", "imagenet-torch", "--no-verify", "-o", graph)
     _run(folder, "calibrate", graph, "--dataset", IMAGES, "--input-num", "100", "-o", table)
     words = ("search", graph, "--chip", CHIP, "--calibration-table", table, "--dataset", IMAGES)
-    mix, aimed = folder / "mix.txt", folder / "aimed.txt"
-    seconds = _run(folder, *words, "--input-num", "30", "--max-bf16-layers", "99", "-o", mix)
+    mix, aimed, losses = folder / "mix.txt", folder / "aimed.txt", folder / "l"
+    seconds = _run(folder, *words, "--input-num", "30", "--max-bf16-layers", "10", "-o", mix)
+    _run(folder, *words, "--input-num", "30", "--loss-table", losses, "-o", folder / "again.txt")
     target = _run(folder, *words, "--input-num", "30", "--target", "cos=0.99", "-o", aimed)
     network = storage.load(graph)
-    order = list(PrecisionPlan.read(mix, network).layers)
+    order = ranked(dict(json.loads(line) for line in losses.read_text().splitlines()[1:]))
     thresholds = CalibrationTable.read(table)
     counts = [*LAYERS, len(PrecisionPlan.read(aimed, network).layers)]
     reached = [_similar(network, thresholds, order[:n], n) for n in dict.fromkeys(counts)]

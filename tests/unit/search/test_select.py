@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cvi.errors import InputError
-from cvi.search.select import Target, ranked, until, within_slowdown
+from cvi.search.select import Target, best_of, ranked, until, within_slowdown
 
 _LOSSES = {"a": 0.1, "b": 3.0, "c": 0.5, "d": 3.0, "e": 0.0}
 _ORDER = ["b", "d", "c", "a", "e"]
@@ -61,6 +61,15 @@ def test_layers_within_a_slowdown(most: float, count: int) -> None:
         return 100.0 + 10 * len(layers)
 
     assert within_slowdown(_ORDER, cost, most) == count
+
+
+@pytest.mark.parametrize(
+    ("gains", "count"), [((0.1, 0.2, 0.3), 5), ((0.1, 0.4, 0.3), 2), ((0.4, 0.4, 0.3), 0)]
+)
+def test_fewer_layers_where_these_are_better(gains: tuple[float, ...], count: int) -> None:
+    by_count = dict(zip((0, 2, 5), gains, strict=True))
+    found = best_of(_ORDER, lambda layers: by_count[len(layers)])
+    assert (found.layers, found.reached) == (tuple(_ORDER[:count]), by_count[count])
 
 
 def test_targets() -> None:

@@ -95,7 +95,7 @@ def search(
         rows.append((row.layer, row.kind, f"{row.loss:.3e}", mode, f"{row.macs / 1e6:.2f}"))
     print_table(rows)
     typer.echo(f"{output}: {len(found.selection.layers)} of {len(found.rows)} layers in BF16")
-    if goal and found.reached is not None:
+    if goal:
         _tell(goal.measure, found.reached, found.reached >= goal.least)
 
 

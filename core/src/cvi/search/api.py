@@ -25,15 +25,18 @@ from cvi.ir import Array, Graph
 from cvi.precision import Precision, PrecisionPlan
 from cvi.preprocess.dataset import find_images, samples, select
 from cvi.search.journal import Journal, digest_of
-from cvi.search.select import Selection, Target, ranked, until, within_slowdown
+from cvi.search.select import Selection, Target, best_of, ranked, until, within_slowdown
 from cvi.search.sensitivity import candidates, losses
 
 PathLike = str | os.PathLike[str]
 
+_FEW = 8  # images for comparing a selection with fewer layers, where no target is given
+
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What limits BF16. max_layers: how many layers at most. target: as few layers as reach
+    """What limits BF16. max_layers: how many layers at most (fewer where these are better on
+    some of the images). target: as few layers as reach
     it. max_slowdown: the estimated cycles at most, as a multiple of INT8's. Given together,
     all hold, and a target that they leave out of reach is approached as far as they allow."""
 
@@ -56,15 +59,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Search:
-    """The result of `search_precision`. rows: in order of the loss. reached: the measure of
-    the target with the chosen layers, and of INT8 alone; None without a target."""
+    """The result of `search_precision`. rows: in order of the loss."""
 
     plan: PrecisionPlan
     rows: tuple[Row, ...]
     selection: Selection
 
     @property
-    def reached(self) -> float | None:
+    def reached(self) -> float:
+        """The measure with the chosen layers: the target's, else the mean cosine to FP32."""
         return self.selection.reached
 
 
@@ -178,16 +181,15 @@ def _selected(
         order = order[: budget.max_layers]
     if budget.max_slowdown is not None:
         order = order[: within_slowdown(order, network.cycles, budget.max_slowdown)]
-    if budget.target is None:
-        return Selection(tuple(order))
-    measure = _measure(network, budget.target, images, data)
+    target = budget.target or Target("cos", 1.0)
+    measure = _measure(network, target, images if budget.target else images[:_FEW], data)
 
     def tell(layers: Sequence[str]) -> float:
         value = measure(layers)
-        told.note(f"{len(layers)} layers in BF16: {budget.target.measure} {abs(value):.5g}")  # type: ignore[union-attr]
+        told.note(f"{len(layers)} layers in BF16: {target.measure} {abs(value):.5g}")
         return value
 
-    return until(order, found, tell, budget.target.least)
+    return until(order, found, tell, target.least) if budget.target else best_of(order, tell)
 
 
 def _measure(

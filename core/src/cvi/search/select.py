@@ -49,12 +49,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Selection:
-    """layers: in BF16, in order of their loss. reached: what was measured, None when nothing
-    was asked for. measured: by number of layers, what each guess gave."""
+    """layers: in BF16, in order of their loss. reached: the measure with these. measured: by
+    number of layers, what each guess gave."""
 
     layers: tuple[str, ...]
-    reached: float | None = None
-    measured: Mapping[int, float] | None = None
+    reached: float
+    measured: Mapping[int, float]
 
 
 def ranked(losses: Mapping[str, float]) -> list[str]:
@@ -72,6 +72,19 @@ def within_slowdown(order: Sequence[str], cost: Measure, most: float) -> int:
         fits = cost(order[:middle]) <= most * base
         low, high = (middle, high) if fits else (low, middle - 1)
     return low
+
+
+def best_of(order: Sequence[str], measure: Measure) -> Selection:
+    """All layers of an order, half of them, or none: whichever measures best, and of equals
+    the fewest layers.
+
+    A layer in BF16 between layers in INT8 can cost more at its borders than it gains: values
+    are rounded to BF16 and to INT8 there.
+    """
+    counts = sorted({0, len(order) // 2, len(order)})
+    measured = {count: measure(order[:count]) for count in counts}
+    best = max(counts, key=lambda count: (measured[count], -count))
+    return Selection(tuple(order[:best]), measured[best], measured)
 
 
 def until(
