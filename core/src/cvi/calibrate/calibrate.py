@@ -32,6 +32,7 @@ def calibrate(
     executors: Sequence[Executor] = (),
     tuned_on: int = 8,
     progress: Callable[[int], None] | None = None,
+    tried: Callable[[int], None] | None = None,
 ) -> CalibrationTable:
     """Thresholds of every float layer, inputs included, in execution order; and the mean of
     every channel that a filter reads.
@@ -42,7 +43,8 @@ def calibrate(
     run.
     executor: session that gives all of `float_layers(graph)` except the inputs, which
     may be missing; without one the numpy reference runs the graph.
-    progress: called with the number of samples done.
+    progress: called with the number of samples done; tried: with that of layers for which
+    "auto" has tried thresholds.
     The result is as it is after writing and reading its file. A layer that was always
     zero gets 1e-5 and a warning (FACTS_TOOLCHAIN 5.1).
     """
@@ -64,7 +66,9 @@ def calibrate(
     for choose in methods:
         entries = {name: _threshold(name, histograms.layers[name], choose) for name in names}
         tables.append(CalibrationTable(entries, means=means.rounded(), bins=bins, samples=count))
-    return tuned(graph, tables, few.samples, executors=executors) if few.samples else tables[0]
+    if not few.samples:
+        return tables[0]
+    return tuned(graph, tables, few.samples, executors=executors, progress=tried)
 
 
 def float_layers(graph: Graph) -> list[str]:

@@ -132,6 +132,7 @@ def calibrate(job: Job) -> None:
         executors=plugins.executors(),
         tuned_on=tuning_samples(job.graph),
         progress=lambda done: job.progress.step(done, total),
+        tried=lambda done: job.progress.step(done, len(job.graph.ops)),
     )
     keep_table(job, job.table)
 
