@@ -4,7 +4,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PACKAGES := -e "core[images]" -e plugins/frontend_onnx -e plugins/tpu_cv18xx \
+PACKAGES := -e "core[images]" -e plugins/frontend_onnx -e plugins/frontend_caffe \
+            -e plugins/frontend_tflite \
+            -e plugins/tpu_cv18xx \
             -e plugins/chip_cv183x -e plugins/chip_cv182x -e plugins/chip_cv181x \
             -e plugins/chip_cv180x -e plugins/runner_vendor
 SOURCES := pyproject.toml core/pyproject.toml $(wildcard plugins/*/pyproject.toml)

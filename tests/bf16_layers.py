@@ -95,6 +95,13 @@ LAYERS: dict[str, tuple[list[Op], dict[str, Array]]] = {
          ops.Add(name="y", inputs=("x", "n", "c"), coefficients=(1.0, 0.5, -2.0))],
         {"c": random(4, 1, 8)},
     ),
+    "position": ([ops.ArgMax(name="y", inputs=("x",), axis=1)], {}),
+    "position in blocks": (
+        [ops.Upsample(name="u", inputs=("x",), factors=(7, 9)), ops.Neg(name="n", inputs=("u",)),
+         ops.Reshape(name="r", inputs=("n",), shape=(4, 4032)),
+         ops.ArgMax(name="y", inputs=("r",), axis=1, keepdims=False)],
+        {},
+    ),
     "reversed": ([ops.Reverse(name="y", inputs=("x",), axis=3)], {}),
     "layer norm": (
         [ops.LayerNorm(name="y", inputs=("x", "g", "b"), axis=2)],

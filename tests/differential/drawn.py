@@ -14,14 +14,15 @@ BATCH = 20
 
 
 def drawn(strategy: st.SearchStrategy[T], count: int, batch: int = BATCH) -> list[list[T]]:
-    """`count` random cases (rounded up to whole batches of `batch`).
+    """`count` random cases, no two alike, in batches of `batch` or less.
 
-    Hypothesis begins with the simplest example of all, which tells nothing: it is left out.
+    Hypothesis begins with the simplest example of all and often repeats itself, so more is
+    drawn than is used.
     """
-    batches: list[list[T]] = []
+    found: dict[str, T] = {}
 
     @settings(
-        max_examples=-(-count // batch) + 1,
+        max_examples=3 * -(-count // batch) + 1,
         derandomize=True,
         database=None,
         deadline=None,
@@ -30,7 +31,11 @@ def drawn(strategy: st.SearchStrategy[T], count: int, batch: int = BATCH) -> lis
     )
     @given(st.lists(strategy, min_size=batch, max_size=batch))
     def collect(cases: list[T]) -> None:
-        batches.append(cases)
+        for case in cases:
+            if len(found) < count:
+                found.setdefault(repr(case), case)
 
     collect()
-    return batches[1:]
+    assert len(found) == count, f"only {len(found)} different cases"
+    cases = list(found.values())
+    return [cases[start : start + batch] for start in range(0, count, batch)]

@@ -66,6 +66,33 @@ KINDS = {
             " --tolerance=-1,-1,-9 --quant-tolerance=-1,-1,-9 -o out/result.cvimodel",
         ),
     ),
+    "tflite": Kind(
+        "*.tflite",
+        (*mutants.ANY_FORMAT, *[mutants.flipped] * 4, *[mutants.words_changed] * 4),
+        ("inspect {mutant}", "convert {mutant} --chip cv183x --no-verify -o out/result.cvimodel"),
+    ),
+    "prototxt": Kind(
+        "*.prototxt",
+        (*mutants.ANY_FORMAT, mutants.text_changed, *[mutants.digit_changed] * 4),
+        (
+            "check {mutant} --weights {stem}.caffemodel --chip cv183x",
+            "inspect {mutant} --random-weights 1",
+        ),
+    ),
+    "caffemodel": Kind(
+        "*.caffemodel",
+        (*mutants.ANY_FORMAT, mutants.words_changed),
+        ("inspect {stem}.prototxt --weights {mutant}", "inspect {mutant}"),
+    ),
+    "converted prototxt": Kind(
+        "*.prototxt",
+        (mutants.flipped, *[mutants.digit_changed] * 2),
+        (
+            "convert {mutant} --weights {stem}.caffemodel --chip cv183x --gray"
+            " --input-scale 0.004 --dataset image.png"
+            " --tolerance=-1,-1,-9 --quant-tolerance=-1,-1,-9 -o out/result.cvimodel",
+        ),
+    ),
     "table": Kind(
         "net.table",
         (mutants.text_changed, mutants.text_changed, *mutants.ANY_FORMAT),

@@ -23,6 +23,7 @@ from onnx import helper, numpy_helper
 
 import cvi
 from cvi.cli import main
+from tflite_models import Net, Scales
 
 MUTANTS = 500
 SILENCE = 180.0
@@ -62,11 +63,77 @@ def small_net() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
+def small_integer_net() -> Net:
+    """A TFLite network of int8 tensors that brings its own thresholds."""
+    rng = np.random.default_rng(0)
+    net, grid = Net(), Scales([0.05], [3])
+    x = net.input(1, 16, 16, 3, type="INT8", scales=Scales([1 / 128], [0]))
+    for channels, depth in ((4, 3), (6, 4)):
+        weights = rng.integers(-127, 128, (channels, 3, 3, depth)).astype(np.int8)
+        w = net.const(weights, scales=Scales([0.02] * channels, [0] * channels))
+        b = net.const(np.arange(channels, dtype=np.int32), scales=Scales([0.001]))
+        x = net.op(
+            "CONV_2D", x, w, b, options="Conv2DOptions", StrideH=2, StrideW=2,
+            FusedActivationFunction=1, type="INT8", scales=grid,
+        )  # fmt: skip
+    mean = net.op(
+        "MEAN", x, net.const([1, 2]), options="ReducerOptions", KeepDims=False, type="INT8",
+        scales=grid,
+    )  # fmt: skip
+    net.outputs = [net.op("RESHAPE", mean, net.const([1, 6]), type="INT8", scales=grid)]
+    return net
+
+
+CAFFE = """input: "image" input_dim: 1 input_dim: 1 input_dim: 16 input_dim: 16
+layer { name: "c" type: "Convolution" bottom: "image" top: "c"
+  convolution_param { num_output: 4 kernel_size: 3 pad: 1 stride: 2 bias_term: false } }
+layer { name: "b" type: "BatchNorm" bottom: "c" top: "c" batch_norm_param { eps: 0.001 } }
+layer { name: "s" type: "Scale" bottom: "c" top: "c" scale_param { bias_term: true } }
+layer { name: "r" type: "ReLU" bottom: "c" top: "c" }
+layer { name: "d" type: "Convolution" bottom: "c" top: "d"
+  convolution_param { num_output: 4 kernel_h: 3 kernel_w: 3 pad: 1 group: 4 } }
+layer { name: "e" type: "Eltwise" bottom: "c" bottom: "d" top: "e"
+  eltwise_param { coeff: 1 coeff: 1 } }
+layer { name: "p" type: "Pooling" bottom: "e" top: "p"
+  pooling_param { pool: AVE kernel_size: 3 stride: 2 } }
+layer { name: "l" type: "Slice" bottom: "p" top: "l0" top: "l1" slice_param { slice_point: 2 } }
+layer { name: "k" type: "Concat" bottom: "l1" bottom: "l0" top: "k" }
+layer { name: "i" type: "InnerProduct" bottom: "k" top: "i" inner_product_param { num_output: 5 } }
+layer { name: "y" type: "Softmax" bottom: "i" top: "y" }
+"""
+
+
+def caffe_weights() -> bytes:
+    """A `.caffemodel` of the network above, which holds the layers too."""
+    from cvi_frontend_caffe import schema
+    from cvi_frontend_caffe.text import read_text
+
+    rng = np.random.default_rng(0)
+    shapes: dict[str, list[tuple[int, ...]]] = {
+        "c": [(4, 1, 3, 3)],
+        "b": [(4,), (4,), (1,)],
+        "s": [(4,), (4,)],
+        "d": [(4, 1, 3, 3), (4,)],
+        "i": [(5, 64), (5,)],
+    }
+    net = schema.message("NetParameter")
+    read_text(CAFFE, net)
+    for layer in net.layer:
+        for shape in shapes.get(layer.name, ()):
+            blob = layer.blobs.add()
+            blob.shape.dim.extend(shape)
+            blob.data.append(np.abs(rng.normal(0, 0.4, shape)).astype("<f4").tobytes())
+    return bytes(net.SerializeToString())
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sound files of every kind, made by the commands themselves."""
     here = tmp_path_factory.mktemp("sound")
     onnx.save(small_net(), str(here / "net.onnx"))
+    small_integer_net().save(here / "integers.tflite")
+    (here / "net.prototxt").write_text(CAFFE)
+    (here / "net.caffemodel").write_bytes(caffe_weights())
     (here / "digits.onnx").write_bytes((DIGITS / "digits.onnx").read_bytes())
     pixels = cv2.imread(str(DIGITS / "test" / "digit_0000.png"), cv2.IMREAD_GRAYSCALE)
     for suffix in ("png", "jpg", "bmp", "webp", "pgm"):

@@ -11,7 +11,10 @@ import pytest
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "digits" / "digits.onnx"
 
-FRAMEWORKS = {"onnx", "onnxruntime", "cv2", "google", "tensorflow", "torch", "scipy"}
+FRAMEWORKS = {
+    "onnx", "onnxruntime", "cv2", "google", "tensorflow", "tflite", "ai_edge_litert", "torch",
+    "scipy",
+}  # fmt: skip
 FOR_WORK = {"numpy", "safetensors", "flatbuffers", "lz4", "asyncio"}
 
 AFTERWARDS = "import json, sys; sys.stderr.write('\\n' + json.dumps(sorted(sys.modules)))"

@@ -48,14 +48,22 @@ class ModelError(CviError):
 class UnsupportedError(CviError):
     """Something that is valid but that we, or the chip, cannot do.
 
-    `problems` lists every unsupported place, so that all are shown at once.
+    `problems` lists every unsupported place, so that all are shown at once; `outputs` the
+    tensors of the model before them, at which the network could end.
     """
 
     def __init__(
-        self, why: str, *, where: str = "", fix: str = "", problems: Iterable[str] = ()
+        self,
+        why: str,
+        *,
+        where: str = "",
+        fix: str = "",
+        problems: Iterable[str] = (),
+        outputs: Iterable[str] = (),
     ) -> None:
         super().__init__(why, where=where, fix=fix)
         self.problems = tuple(problems)
+        self.outputs = tuple(outputs)
 
     def __str__(self) -> str:
         return "\n".join([super().__str__(), *(f"  - {p}" for p in self.problems)])

@@ -43,7 +43,7 @@ def evaluate(
     uses = _use_counts(needed, wanted)
     values: dict[str, Array] = {}
     for op in needed:
-        values[op.name] = _result(op, graph, values, inputs, exact)
+        values[op.name] = result_of(op, graph, values, inputs, exact)
         for name in op.inputs:
             uses[name] = uses.get(name, 0) - 1
             if name in values and uses[name] == 0:
@@ -51,9 +51,14 @@ def evaluate(
     return {name: values[name] if name in values else graph.constants[name] for name in wanted}
 
 
-def _result(
-    op: Op, graph: Graph, values: Mapping[str, Array], inputs: Mapping[str, Array], exact: bool
+def result_of(
+    op: Op,
+    graph: Graph,
+    values: Mapping[str, Array],
+    inputs: Mapping[str, Array],
+    exact: bool = True,
 ) -> Array:
+    """One layer's result from the values of those before it, by its reference meaning."""
     if isinstance(op, Input):
         return inputs[op.name]
     operands = [

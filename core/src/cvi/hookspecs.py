@@ -16,7 +16,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from cvi.calibrate.table import CalibrationTable
-    from cvi.ir import Array, Graph, Op
+    from cvi.ir import Array, Graph, Op, Shape
     from cvi.precision import PrecisionPlan
 
 GROUP = "cvi"
@@ -54,6 +54,50 @@ class Frontend(Protocol):
     ) -> dict[str, Array]:
         """Tensors of the framework's own inference, by the model's tensor names
         (`Op.source`); all that the framework can give when `tensors` is None."""
+
+
+@runtime_checkable
+class BringsThresholds(Protocol):
+    """A frontend of which some models come with thresholds of their own."""
+
+    def brings_thresholds(self, path: Path) -> bool:
+        """Whether `load` of this file gives a graph with `thresholds`; quick."""
+
+
+@runtime_checkable
+class DrawsWeights(Protocol):
+    """A frontend whose files may come without weights, and which can invent some."""
+
+    def with_random_weights(self, seed: int) -> Frontend:
+        """The same frontend, drawing from the seed the weights that it does not find."""
+
+
+class ReferenceTensors(dict[str, "Array"]):
+    """What `Frontend.reference` may return to say also which tensors the framework cannot
+    give: `missing` holds them with the reason."""
+
+    missing: dict[str, str]
+
+    def __init__(self, tensors: Mapping[str, Array] | None = None) -> None:
+        super().__init__(tensors or {})
+        self.missing = {}
+
+
+@runtime_checkable
+class WritesTails(Protocol):
+    """A frontend that can write the part of a model behind a cut."""
+
+    def tail(self, path: Path, target: Path, cut: Mapping[str, Shape]) -> bool:
+        """Write what is behind these tensors (given with their shapes) as an ONNX model for
+        the host; False, and no file, when nothing is."""
+
+
+@runtime_checkable
+class WritesGraphs(Protocol):
+    """A frontend that can write float graphs as ONNX models."""
+
+    def write_graph(self, graph: Graph, target: Path) -> None:
+        """Write the file. UnsupportedError names every layer that has no ONNX form."""
 
 
 @runtime_checkable

@@ -41,6 +41,8 @@ _SUFFIX_FRONTENDS = {
     ".prototxt": "caffe",
     ".caffemodel": "caffe",
     ".tflite": "tflite",
+    ".keras": "tflite",
+    ".h5": "tflite",
     ".pb": "tflite",
 }
 
@@ -181,14 +183,40 @@ def frontend_for(path: Path) -> Frontend:
             where=str(path),
             fix="name one with --model-type",
         )
+    _refuse_content(path)
     wanted = _SUFFIX_FRONTENDS.get(path.suffix.lower())
     if wanted and wanted not in known:
         _missing("frontend", wanted, known, where=str(path))
+    _refuse_unread(path)
     raise UnsupportedError(
         f"no installed frontend recognises this file (installed: {', '.join(known) or 'none'})",
         where=str(path),
         fix="check that it is a complete model file; `cvi plugins` lists what is installed",
     )
+
+
+def _refuse_content(path: Path) -> None:
+    """Raise what a file that nobody accepts is by content: a page, an archive, a pickle …"""
+    from cvi.content import refuse_other_content
+
+    if path.is_file():
+        refuse_other_content(path, _head(path))
+
+
+def _refuse_unread(path: Path) -> None:
+    """Raise what it most likely is otherwise."""
+    from cvi.other_files import unread
+
+    known = unread(path, _head(path)) if path.is_file() else None
+    if known is not None:
+        raise known
+
+
+def _head(path: Path) -> bytes:
+    from cvi.other_files import HEAD
+
+    with path.open("rb") as file:
+        return file.read(HEAD)
 
 
 def executors() -> list[Executor]:

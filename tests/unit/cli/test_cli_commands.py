@@ -11,6 +11,7 @@ from fake_chip import World
 from cvi import plugins
 from cvi.cli import main
 from cvi.hookspecs import hookimpl
+from cvi.ir import storage
 
 Capture = pytest.CaptureFixture[str]
 CONVERT = ["convert", "net.fake", "-o", "net.cvimodel", "--chip", "fakechip", "--dataset", "data"]
@@ -102,6 +103,38 @@ def test_check(world: World, folder: Path, capsys: Capture) -> None:
     world.scheme.refused = ["first_Abs (Abs): too negative"]
     assert main(["check", "net.fake", "--chip", "fakechip"]) == 1
     assert "  - first_Abs (Abs): too negative" in capsys.readouterr().out
+
+
+def test_check_says_where_the_network_could_end(
+    world: World, folder: Path, capsys: Capture
+) -> None:
+    world.scheme.refused = ["second_Relu (Relu): too positive"]
+    assert main(["check", "net.fake", "--chip", "fakechip"]) == 1
+    assert "rest on the host: --outputs t1\n" in capsys.readouterr().out
+    assert main([*CONVERT, "--no-verify"]) == 1
+    assert "--outputs t1\n" in capsys.readouterr().err
+
+
+def test_outputs_auto_ends_the_network_there_and_keeps_the_rest(
+    world: World, folder: Path, capsys: Capture
+) -> None:
+    world.scheme.refused = ["second_Relu (Relu): too positive"]
+    assert main([*CONVERT, "--outputs", "auto", "--image", "x.npz"]) == 0
+    err = capsys.readouterr().err
+    assert "the network ends at t1" in err
+    assert "net_tail.cvi.json: the network behind t1, for the host" in err
+    rest = storage.load("net_tail.cvi.json")
+    assert [(op.name, op.kind) for op in rest] == [("first_Abs", "Input"), ("second_Relu", "Relu")]
+    assert rest.outputs == ("second_Relu",)
+
+
+def test_outputs_auto_without_any_end_is_the_error_itself(
+    world: World, folder: Path, capsys: Capture
+) -> None:
+    world.scheme.refused = ["first_Abs (Abs): too negative"]
+    assert main([*CONVERT, "--outputs", "auto", "--no-verify"]) == 1
+    assert "first_Abs (Abs): too negative" in capsys.readouterr().err
+    assert not list(folder.glob("*tail*"))
 
 
 def test_inspect(world: World, folder: Path, capsys: Capture) -> None:

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from graphs import int8_input, small_net
 
+from cvi.calibrate.table import Threshold
 from cvi.errors import CviError, InputError, ModelError
 from cvi.ir import Array, Graph, Op, TensorType
-from cvi.ir.storage import is_graph_file, load, save
+from cvi.ir.storage import brings_thresholds, is_graph_file, load, save
 from cvi.ir.weights import read_weights, weights_path, write_weights
 from cvi.ops import Clip, Concat, Pad, Relu
 from mutants import json_changed
@@ -68,6 +69,16 @@ def test_round_trip(tmp_path):
     assert is_graph_file(tmp_path / "net.cvi.json")
     assert not is_graph_file(tmp_path / "net.safetensors")
     assert not is_graph_file(tmp_path / "missing")
+
+
+def test_round_trip_of_thresholds(tmp_path):
+    graph = small_net()
+    save(graph, tmp_path / "a.cvi.json")
+    assert not brings_thresholds(tmp_path / "a.cvi.json")
+    graph.thresholds = {"conv": Threshold(1.5, -1.5, 1.25), "gone": Threshold(2.0, 0.0, 2.0)}
+    save(graph, tmp_path / "b.cvi.json")
+    assert brings_thresholds(tmp_path / "b.cvi.json")
+    assert load(tmp_path / "b.cvi.json").thresholds == graph.thresholds
 
 
 def test_round_trip_of_every_kind_of_attribute(tmp_path):
@@ -166,6 +177,10 @@ def op_of(document, name):
         (lambda d: d.pop("ops"), "keys are missing"),
         (lambda d: d.update(ops={}), "list of layers is broken"),
         (lambda d: d.update(name=5), "not of type str"),
+        (lambda d: d.update(thresholds=[]), "thresholds are broken"),
+        (lambda d: d.update(thresholds={"conv": [1.0, 2.0]}), "2 entries instead of 3"),
+        (lambda d: d.update(thresholds={"conv": [0.0, 0.0, 0.0]}), "not positive"),
+        (lambda d: d.update(thresholds={"conv": ["x", 0.0, 0.0]}), "not of type float"),
         (lambda d: d.update(outputs=["nothing"]), "produced by no layer"),
         (lambda d: d.update(outputs="fc"), "not a list"),
         (lambda d: d.update(weights="../net.safetensors"), "next to the graph file"),

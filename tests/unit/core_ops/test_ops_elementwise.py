@@ -16,14 +16,18 @@ from cvi.ops import (
     BatchNorm,
     Clip,
     Div,
+    Elementary,
     Elu,
     Erf,
     Exp,
     Gelu,
+    Gru,
     HardSigmoid,
     HardSwish,
+    LayerNorm,
     LeakyRelu,
     Log,
+    Lstm,
     Max,
     Min,
     Mish,
@@ -45,6 +49,7 @@ from cvi.ops import (
 
 X = np.random.default_rng(0).normal(0, 4, (2, 3, 4, 5)).astype(np.float32)
 X.ravel()[:6] = [0.0, -0.0, 80.0, -80.0, 3.0, -3.0]
+SEQUENCE = tuple(np.zeros(s, np.float32) for s in [(5, 2, 3), (1, 16, 3), (1, 16, 4)])
 
 
 @pytest.mark.parametrize(
@@ -178,6 +183,15 @@ def test_scale_of_a_tensor_without_channels():
         (Scale(name="r"), (X, np.zeros((3, 1), np.float32)), "does not fit"),
         (BatchNorm(name="r"), (X, *[np.zeros(4, np.float32)] * 4), "does not fit"),
         (Mul(name="r", relu=True, relu_max=-1.0), (X, X), "must not be negative"),
+        (Elementary(name="r", which="sinc"), (X,), "'sinc' is not one of sin, cos"),
+        (LayerNorm(name="r", axis=4), (X,), "no axis 4"),
+        (LayerNorm(name="r", axis=3), (X, np.zeros(4, np.float32)), "does not fit"),
+        (Lstm(name="r", direction="up"), SEQUENCE, "forward, reverse, bidirectional"),
+        (Gru(name="r", direction="forward", result="cell"), SEQUENCE, "sequence, hidden"),
+        (Gru(name="r", direction="forward"), SEQUENCE, "w is .* instead of 1x12x3"),
+        (Lstm(name="r", direction="bidirectional"), SEQUENCE, "instead of 2x16x3"),
+        (Lstm(name="r", direction="forward"), SEQUENCE[:2], "takes x, w, r and up to 3"),
+        (Lstm(name="r", direction="forward"), (*SEQUENCE, X[0, 0]), "the bias is"),
     ],
 )
 def test_operands_that_do_not_fit(op, inputs, why):

@@ -302,9 +302,9 @@ def test_arithmetic_on_whole_numbers_is_refused(build: Build) -> None:
 
 def test_all_unsupported_nodes_are_named_at_once(build: Build) -> None:
     nodes = [
-        helper.make_node("LSTM", ["x", "w", "r"], ["h"], name="lstm1", hidden_size=2),
+        helper.make_node("RNN", ["x", "w", "r"], ["h"], name="rnn1", hidden_size=2),
         node("Relu", ["x"], ["a"]),
-        node("Resize", ["a", "", "scales"], ["b"], mode="cubic"),
+        node("Resize", ["a", "", "scales"], ["b"], mode="linear", antialias=1),
         node("AveragePool", ["b"], ["c"], kernel_shape=[2, 2], dilations=[2, 2]),
         node("FancyOp", ["c"], ["d"]),
         node("Hardmax", ["d"], ["e"]),
@@ -319,13 +319,20 @@ def test_all_unsupported_nodes_are_named_at_once(build: Build) -> None:
         LOAD(path)
     text = str(caught.value)
     assert len(caught.value.problems) == 5, text
-    for word in ("'lstm1'", "cubic", "dilations (2, 2)", "FancyOp 'd'", "Hardmax 'e'", "--outputs"):
+    for word in (
+        "'rnn1'",
+        "antialias",
+        "dilations (2, 2)",
+        "FancyOp 'd'",
+        "Hardmax 'e'",
+        "--outputs",
+    ):
         assert word in text
 
 
 def test_problems_are_in_the_order_of_the_file(build: Build) -> None:
     nodes = [
-        node("Resize", ["x", "", "s"], ["a"], mode="cubic"),
+        node("Resize", ["x", "", "s"], ["a"], mode="linear", antialias=1),
         node("FancyOp", ["a"], ["b"]),
         node("Conv", ["x", "x"], ["c"]),
         node("Concat", ["b", "c"], ["d"], axis=1),

@@ -199,6 +199,65 @@ CASES = [
          {"coordinate_transformation_mode": "align_corners", "mode": "linear"}),
     Case("Resize", IMAGE, 18, [None, None, ints(20, 3)], {"axes": [3, 2], "mode": "linear"}),
     Case("Resize", IMAGE, 19, [None, floats(2, 2)], {"axes": [2, 3]}),
+    *(
+        Case("Resize", shape, 13, [None, None, ints(*shape[:2], *size)],
+             {"coordinate_transformation_mode": c, "mode": "cubic", "cubic_coeff_a": a,
+              "exclude_outside": e})
+        for shape, size, c, a, e in (
+            (IMAGE, (13, 20), "half_pixel", -0.75, 0),
+            (IMAGE, (4, 5), "half_pixel", -0.5, 1),
+            (IMAGE, (18, 24), "asymmetric", -0.75, 1),
+            (IMAGE, (17, 15), "align_corners", -0.75, 0),
+            (IMAGE, (1, 1), "pytorch_half_pixel", -0.75, 0),
+        )
+    ),
+    # sums of products
+    Case("Einsum", (2, 3, 4), 12, [weights(2, 4, 5)], {"equation": "bij,bjk->bik"}),
+    Case("Einsum", (2, 3, 4), 12, [weights(4, 5)], {"equation": "bij, jk -> bik"}),
+    Case("Einsum", (2, 3, 4, 5), 12, [weights(2, 6, 4, 5)], {"equation": "bhid,bjid->bhji"}),
+    Case("Einsum", (2, 3, 4, 5), 13, [weights(2, 3, 6, 5)], {"equation": "bhqd,bhkd->bhqk"}),
+    Case("Einsum", (2, 3, 4, 5), 13, [weights(5, 4)], {"equation": "...qd,dk->...kq"}),
+    Case("Einsum", (2, 3, 4), 12, [weights(2, 5)], {"equation": "bij,bk->bikj"}),
+    Case("Einsum", (2, 3, 4), 12, [weights(4)], {"equation": "bij,j->ib"}),
+    Case("Einsum", (2, 3, 4), 12, [weights(3, 7)], {"equation": "bij,ik"}),
+    Case("Einsum", (2, 3, 4), 12, attributes={"equation": "bij->jb"}),
+    Case("Einsum", (2, 3, 4), 12, attributes={"equation": "bij->"}),
+    # one sequence after the other
+    *(
+        Case(op, (5, 2, 3), opset,
+             [weights(dirs, gates * 4, 3), weights(dirs, gates * 4, 4), *more],
+             {"hidden_size": 4, **attributes}, outputs=outputs)
+        for op, gates, opset, dirs, more, attributes, outputs in (
+            ("LSTM", 4, 7, 1, [], {}, 3),
+            ("LSTM", 4, 11, 2, [weights(2, 32)], {"direction": "bidirectional"}, 3),
+            ("LSTM", 4, 14, 1, [weights(1, 32), None, weights(1, 2, 4), weights(1, 2, 4)],
+             {"direction": "reverse"}, 2),
+            ("LSTM", 4, 14, 1, [weights(1, 32), np.array([5, 5], np.int32), np.zeros((1, 2, 4),
+             np.float32)], {"activations": ["Sigmoid", "Tanh", "Tanh"]}, 1),
+            ("GRU", 3, 7, 1, [], {}, 2),
+            ("GRU", 3, 14, 2, [weights(2, 24), None, weights(2, 2, 4)],
+             {"direction": "bidirectional", "linear_before_reset": 1}, 2),
+            ("GRU", 3, 22, 1, [weights(1, 24)], {"direction": "reverse"}, 2),
+        )
+    ),
+    # normalisation
+    Case("LayerNormalization", (2, 3, 4), 17, [weights(4)], {"axis": -1}),
+    Case("LayerNormalization", (2, 3, 4), 17, [weights(3, 4), weights(3, 4)], {"axis": 1}),
+    Case("LayerNormalization", (2, 3, 4), 17, [weights(1), weights(3, 1)], {"axis": -2}),
+    Case("GroupNormalization", (2, 6, 4, 3), 21, [weights(6), weights(6)], {"num_groups": 3}),
+    Case("GroupNormalization", (2, 6, 4), 18, [weights(3), weights(3)], {"num_groups": 3}),
+    Case("MeanVarianceNormalization", IMAGE, 13, attributes={"axes": [1]}),
+    # of data
+    Case("CumSum", (2, 5, 3), 11, [np.array([1])], {"reverse": 1}),
+    Case("CumSum", (2, 5, 3), 14, [np.array([-1])], {"exclusive": 1}),
+    Case("Trilu", (2, 5, 3), 14, [np.array(1)], {"upper": 0}),
+    Case("Trilu", (5, 6), 14, [np.array(-1)]),
+    Case("Pad", IMAGE, 19, [ints(0, 0, 2, 0, 0, 1, 10, 3)], {"mode": "wrap"}),
+    Case("GatherND", (7, 5, 3), 13, [np.stack(np.meshgrid([1, 6, -1], [0, 2], indexing="ij"), -1)]),
+    Case("AveragePool", (1, 1, 7, 4, 3), 11, attributes={"kernel_shape": [3, 1, 1],
+                                                         "strides": [2, 1, 1]}),
+    Case("ReduceLogSumExp", (2, 3, 4), 18, [ints(1)], {"keepdims": 0}),
+    Case("ReduceL1", (2, 3, 4), 13, attributes={"axes": [0, 2]}),
     # element-wise
     Case("PRelu", IMAGE, 7, [weights(3, 1, 1)]),
     Case("PRelu", IMAGE, 9, [weights(1)]),

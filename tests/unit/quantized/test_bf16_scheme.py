@@ -50,6 +50,13 @@ def test_large_windows_are_reduced_in_two_steps() -> None:
     assert np.abs(evaluate(quantised, x)[quantised.outputs[0]] - want).max() < 0.004
 
 
+def test_steps_of_a_sequence_share_their_weights() -> None:
+    layers, constants = LAYERS["lstm"]
+    quantised = bf16(network(*layers, **constants))
+    weights = [a.shape for a in quantised.constants.values() if a.shape[2:] == (1, 1)]
+    assert sorted(weights) == [(20, 5, 1, 1)] * 2 + [(20, 16, 1, 1)] * 2
+
+
 def test_casts_are_added_once() -> None:
     graph = network(
         ops.Relu(name="a", inputs=("x",)),

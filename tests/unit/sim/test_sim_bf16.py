@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cvi_tpu.sim import bf16
+from cvi_tpu.sim.bf16_sum import Sum, is_plain
 
 floats = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
@@ -84,3 +86,21 @@ def test_to_int8(value: float, signed: bool, toward_zero: bool, want: int) -> No
     bits = bf16.encode(np.float32([value]))
     got = bf16.to_int8(bits, signed, toward_zero)
     assert int(got.view(np.int8 if signed else np.uint8)[0]) == want
+
+
+@pytest.mark.parametrize("spread", [0, 10, 40, 70])
+def test_long_sums_are_those_of_single_additions(spread: int) -> None:
+    rng = np.random.default_rng(spread)
+    exponents = partial(rng.integers, -spread, spread + 1)
+    x, y = (
+        bf16.decode(bf16.encode(np.float32(rng.standard_normal(s) * 2.0 ** exponents(s))))
+        for s in ((60, 1, 9), (60, 7, 1))
+    )
+    start = np.zeros((7, 9), np.float32)
+    total = Sum(start.copy(), plain=is_plain(x, y, start, len(x)))
+    want = start
+    for a, b in zip(x, y, strict=True):
+        total.add(a, b)
+        want = bf16.add(want, bf16.multiply(a, b))
+    assert np.array_equal(total.total, want, equal_nan=True)
+    assert is_plain(x, y, start, len(x)) == (spread <= 40)

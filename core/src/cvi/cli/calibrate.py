@@ -19,7 +19,10 @@ def calibrate(
         ..., "-o", "--output", "--calibration-table", help="The table to write."
     ),
 ) -> None:
-    """Find one threshold per layer from typical images, and write the calibration table."""
+    """Find one threshold per layer from typical images, and write the calibration table.
+
+    Without images, a full-integer model's own thresholds are written.
+    """
     import cvi
     from cvi.cli.progress import shown
 
@@ -34,4 +37,5 @@ def calibrate(
             bins=data.histogram_bin_num,
             progress=progress,
         )
-    typer.echo(f"{output}: {len(table)} thresholds from {table.samples} samples")
+    origin = f"from {table.samples} samples" if table.samples else "of the model itself"
+    typer.echo(f"{output}: {len(table)} thresholds {origin}")

@@ -22,12 +22,14 @@ def check(
 ) -> None:
     """List the layers that a chip cannot run, each with the reason; fails if there are any."""
     import cvi
+    from cvi.cut import advice
 
     verdict = cvi.check(
         model,
         chip=chip,
         quant=quant.lower(),
         weights=reading.weights,
+        random_weights=reading.random_weights,
         model_type=reading.model_type,
         batch=reading.batch_size,
         input_shapes=reading.shapes,
@@ -40,4 +42,6 @@ def check(
     typer.echo(f"{model}: {len(verdict.problems)} problems for {runs}")
     for problem in verdict.problems:
         typer.echo(f"  - {problem}")
+    if verdict.outputs:
+        typer.echo(advice(verdict.outputs))
     raise typer.Exit(1)

@@ -37,6 +37,15 @@ def convert(
         str | None,
         typer.Option(help="Thresholds, instead of a data set.", rich_help_panel="Calibration"),
     ] = None,
+    tflite_int8: Annotated[
+        str,
+        typer.Option(
+            "--tflite-int8",
+            metavar="keep|recalibrate",
+            help="A full-integer model's own thresholds; default: kept without --dataset.",
+            rich_help_panel="Calibration",
+        ),
+    ] = "",
     float_tolerance: Annotated[
         str,
         typer.Option(
@@ -69,6 +78,7 @@ def convert(
             quant=target.scheme,
             mix_precision_table=target.mix_precision_table,
             weights=reading.weights,
+            random_weights=reading.random_weights,
             model_type=reading.model_type,
             batch=reading.batch_size,
             input_shapes=reading.shapes,
@@ -81,6 +91,7 @@ def convert(
             method=data.method,
             bins=data.histogram_bin_num,
             calibration_table=calibration_table,
+            own_thresholds=tflite_int8.lower(),
             inputs_type=target.inputs_type.lower(),
             outputs_type=target.outputs_type and target.outputs_type.lower(),
             keep_tensors=target.keep_tensors,

@@ -30,7 +30,9 @@ def deploy(
     checks: VerifyOptions,
     calibration_table: Annotated[
         str | None,
-        typer.Option(help="Thresholds of `cvi calibrate`; BF16 needs none."),
+        typer.Option(
+            help="Thresholds of `cvi calibrate`; default: those in the IR file. BF16 needs none."
+        ),
     ] = None,
     least: Annotated[
         str,

@@ -26,6 +26,7 @@ def inspect(
     found = cvi.inspect(
         model,
         weights=reading.weights,
+        random_weights=reading.random_weights,
         model_type=reading.model_type,
         batch=reading.batch_size,
         input_shapes=reading.shapes,

@@ -43,6 +43,16 @@ class ModelOptions:
             rich_help_panel=_MODEL,
         ),
     ] = None
+    random_weights: Annotated[
+        int | None,
+        typer.Option(
+            "--random-weights",
+            metavar="SEED",
+            min=0,
+            help="Draw the weights that no file has, to try an architecture.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None
     model_type: Annotated[
         str,
         typer.Option(
@@ -73,7 +83,8 @@ class ModelOptions:
         typer.Option(
             "--outputs",
             metavar="NAME,…",
-            help="End the network at these tensors or layers, repeatable.",
+            help="End the network at these tensors or layers, repeatable, or before what "
+            "cannot be done: auto.",
             rich_help_panel=_MODEL,
         ),
     ] = None

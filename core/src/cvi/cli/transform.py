@@ -48,6 +48,7 @@ def transform(
             model,
             output,
             weights=reading.weights,
+            random_weights=reading.random_weights,
             model_type=reading.model_type,
             batch=reading.batch_size,
             input_shapes=reading.shapes,

@@ -20,6 +20,7 @@ from cvi.flow.checks import check_request
 from cvi.flow.images import ImageOptions
 from cvi.flow.job import FLOAT_TOLERANCE, QUANTISED_TOLERANCE, Job, Request
 from cvi.flow.progress import Progress, Silent
+from cvi.flow.tail import keep_tail
 from cvi.hookspecs import CompileOptions, Describes
 from cvi.ir import Graph
 from cvi.preprocess.dataset import Files, find_images, read_image_list, select
@@ -61,6 +62,7 @@ def convert(
     chip: str,
     quant: str = "int8",
     weights: PathLike | None = None,
+    random_weights: int | None = None,
     model_type: str = "",
     batch: int | None = None,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
@@ -73,6 +75,7 @@ def convert(
     method: str = "auto",
     bins: int = 2048,
     calibration_table: PathLike | None = None,
+    own_thresholds: str = "",
     mix_precision_table: PathLike | None = None,
     inputs_type: str = "auto",
     outputs_type: str | None = None,
@@ -87,8 +90,14 @@ def convert(
 ) -> Conversion:
     """From a model file to a verified cvimodel.
 
+    weights: the file of the weights where it is not the model file. random_weights: a seed
+    from which weights that no file has are drawn, to try an architecture.
+    outputs: tensors or layers (wildcards allowed) to end the network at, or "auto" for the
+    last ones before what cannot be done; the rest is kept beside the output as X_tail.onnx.
     images: one test input, one file per network input. dataset or image_list: images of
-    the calibration, unless a calibration_table is given. tolerance: least similarity of
+    the calibration, unless a calibration_table is given. own_thresholds: "keep" or
+    "recalibrate", what becomes of those that a full-integer model brings; by default they
+    are kept unless there are images. tolerance: least similarity of
     framework and float graph; quant_tolerance: of float and quantised graph; correctness:
     of quantised graph and program, None for equality. excepts: layers not compared.
     mix_precision_table: layers of another precision than the default of `quant`.
@@ -101,6 +110,7 @@ def convert(
         model=Path(model),
         output=Path(output),
         weights=_path(weights),
+        random_weights=random_weights,
         model_type=model_type,
         batch=batch,
         input_shapes=dict(input_shapes or {}),
@@ -111,6 +121,7 @@ def convert(
         method=method,
         bins=bins,
         calibration_table=_path(calibration_table),
+        own_thresholds=own_thresholds,
         chip=chip,
         quant=quant,
         mix_table=_path(mix_precision_table),
@@ -127,6 +138,7 @@ def convert(
     check_request(request, suffix=PROGRAM_SUFFIX, compiles=True, calibrates=False)
     job = Job(request, progress or Silent())
     stages.run(job, (*_TRANSFORM, "calibrate", *_DEPLOY))
+    keep_tail(job, PROGRAM_SUFFIX)
     return _conversion(job)
 
 
@@ -135,6 +147,7 @@ def transform(
     output: PathLike,
     *,
     weights: PathLike | None = None,
+    random_weights: int | None = None,
     model_type: str = "",
     batch: int | None = None,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
@@ -147,13 +160,18 @@ def transform(
     work_dir: PathLike | None = None,
     progress: Progress | None = None,
 ) -> Graph:
-    """The simplified float graph of a model file, compared with the framework and saved."""
+    """The simplified float graph of a model file, compared with the framework and saved.
+
+    outputs: tensors or layers (wildcards allowed) to end the network at, or "auto" for the
+    last ones before what cannot be imported; the rest is kept beside it as X_tail.onnx.
+    """
     from cvi.ir import storage
 
     request = Request(
         model=Path(model),
         output=Path(output),
         weights=_path(weights),
+        random_weights=random_weights,
         model_type=model_type,
         batch=batch,
         input_shapes=dict(input_shapes or {}),
@@ -170,6 +188,7 @@ def transform(
     stages.run(job, _TRANSFORM)
     _warn_of_unknown(job)
     storage.save(job.graph, output)
+    keep_tail(job, GRAPH_SUFFIX)
     return job.graph
 
 
@@ -184,7 +203,10 @@ def calibrate_model(
     bins: int = 2048,
     progress: Progress | None = None,
 ) -> CalibrationTable:
-    """The thresholds of an fp32 IR file, written as a calibration table."""
+    """The thresholds of an fp32 IR file, written as a calibration table.
+
+    Without images they are those that the file itself holds.
+    """
     request = Request(
         model=Path(graph),
         output=Path(output),
@@ -222,7 +244,8 @@ def deploy(
 ) -> Conversion:
     """From an fp32 IR file and its calibration table to a verified cvimodel.
 
-    BF16 needs no calibration table. The options are those of `convert`.
+    Without a table the thresholds are those that the file itself holds; BF16 needs none.
+    The options are those of `convert`.
     """
     request = Request(
         model=Path(graph),
@@ -251,6 +274,7 @@ def load(
     model: PathLike,
     *,
     weights: PathLike | None = None,
+    random_weights: int | None = None,
     model_type: str = "",
     batch: int | None = None,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
@@ -263,6 +287,7 @@ def load(
     request = Request(
         model=Path(model),
         weights=_path(weights),
+        random_weights=random_weights,
         model_type=model_type,
         batch=batch,
         input_shapes=dict(input_shapes or {}),

@@ -9,8 +9,8 @@ from cvi import plugins
 from cvi.errors import InputError
 from cvi.flow.images import no_preprocess, nothing_to_verify_with, uses_images
 from cvi.flow.job import Request
-from cvi.hookspecs import Chip, LimitsTypes
-from cvi.ir import storage
+from cvi.hookspecs import BringsThresholds, Chip, LimitsTypes
+from cvi.ir import Graph, storage
 
 IO_TYPES = ("int8", "bf16", "fp32")
 """Element types of inputs and outputs of programs."""
@@ -22,7 +22,7 @@ def check_request(request: Request, *, suffix: str, compiles: bool, calibrates: 
     suffix: what the output's name must end with. compiles: a chip and thresholds are
     needed. calibrates: only thresholds are made.
     """
-    _check_file("the model", request.model)
+    _check_model(request.model)
     _check_reading(request)
     _check_output(request.output, suffix)
     _check_work_dir(request.work_dir)
@@ -32,16 +32,73 @@ def check_request(request: Request, *, suffix: str, compiles: bool, calibrates: 
         _check_file("--calibration-table", request.calibration_table)
     if compiles:
         _check_chip(request)
+    _check_own_thresholds(request)
     if request.mix_table:
         _check_file("--mix-precision-table", request.mix_table)
     needed = calibrates or (compiles and request.needs_thresholds)
-    if needed and not request.calibration_table and not request.data:
+    if needed and not _has_thresholds(request):
         raise _no_thresholds(compiles)
     if needed and not request.calibration_table:
         _check_calibration(request)
     _check_images(request)
     if request.verify and not request.images and not request.data:
         raise nothing_to_verify_with()
+
+
+def _check_model(path: Path) -> None:
+    """A file, or a folder that a frontend reads as one model."""
+    if path.is_dir():
+        accepting = [f for f in plugins.frontends().values() if f.accepts(path)]
+        if accepting:
+            return
+    _check_file("the model", path)
+
+
+def keeps_own_thresholds(request: Request, graph: Graph) -> bool:
+    """Whether the thresholds that the model brings are used. InputError when they are
+    asked for but there are none."""
+    if request.own_thresholds and not graph.thresholds:
+        raise InputError(
+            "the model brings no thresholds of its own: it is not a full-integer model",
+            where=f"--tflite-int8 {request.own_thresholds}",
+            fix="leave the option out, and give --dataset FOLDER with typical images",
+        )
+    if request.own_thresholds == "recalibrate" or not graph.thresholds:
+        return False
+    return request.own_thresholds == "keep" or not request.data
+
+
+def _check_own_thresholds(request: Request) -> None:
+    if request.own_thresholds not in ("", "keep", "recalibrate"):
+        raise InputError(
+            f"unknown {request.own_thresholds!r}",
+            where="--tflite-int8",
+            fix="one of: keep, recalibrate",
+        )
+    if request.own_thresholds and request.calibration_table:
+        raise InputError(
+            "a calibration table and the model's own thresholds exclude each other",
+            where=f"--tflite-int8 {request.own_thresholds}",
+            fix="leave out one of the two options",
+        )
+
+
+def _has_thresholds(request: Request) -> bool:
+    """Whether thresholds stand in a table, are found from samples, or come with the model."""
+    if request.calibration_table or request.data:
+        return True
+    return request.own_thresholds != "recalibrate" and _brings_thresholds(request)
+
+
+def _brings_thresholds(request: Request) -> bool:
+    if storage.is_graph_file(request.model):
+        return storage.brings_thresholds(request.model)
+    reader = (
+        plugins.frontend(request.model_type)
+        if request.model_type
+        else plugins.frontend_for(request.model)
+    )
+    return isinstance(reader, BringsThresholds) and reader.brings_thresholds(request.model)
 
 
 def _check_file(what: str, path: Path) -> None:
@@ -59,6 +116,7 @@ def _check_reading(request: Request) -> None:
         return
     given = {
         "--weights": request.weights,
+        "--random-weights": request.random_weights is not None,
         "--model-type": request.model_type,
         "--batch-size": request.batch,
         "--input-shape": request.input_shapes,

@@ -9,20 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cvi import plugins
+from cvi.cut import proposal
 from cvi.errors import InputError
+from cvi.flow.guess import guess
 from cvi.flow.images import is_image_input
 from cvi.ir import Graph, Input, Op
 from cvi.ops import (
-    Add,
-    BatchNorm,
     Conv2d,
     ConvTranspose2d,
-    Div,
     FullyConnected,
     MatMul,
-    Mul,
-    Scale,
-    Sub,
+    Recurrent,
 )
 
 
@@ -32,8 +29,8 @@ class Examination:
 
     layers: name, kind and result type of each, in execution order. ops: how often each
     kind occurs. parameters: elements of all constants. macs: multiply-accumulates of
-    convolutions and matrix products for one inference. preprocessing: by image input, the
-    formula or what is known of it, and how.
+    convolutions, matrix products and recurrences for one inference. preprocessing: by image
+    input, the formula or what is known of it, and how.
     """
 
     name: str
@@ -48,12 +45,14 @@ class Examination:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a chip can run a network. problems: one line per layer that it cannot."""
+    """Whether a chip can run a network. problems: one line per layer that it cannot; outputs:
+    the tensors of the model before them, at which the network could end."""
 
     chip: str
     quant: str
     layers: int
     problems: tuple[str, ...]
+    outputs: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -64,6 +63,7 @@ def inspect(
     model: str | os.PathLike[str],
     *,
     weights: str | os.PathLike[str] | None = None,
+    random_weights: int | None = None,
     model_type: str = "",
     batch: int | None = None,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
@@ -78,6 +78,7 @@ def inspect(
     graph = load(
         model,
         weights=weights,
+        random_weights=random_weights,
         model_type=model_type,
         batch=batch,
         input_shapes=input_shapes,
@@ -87,7 +88,7 @@ def inspect(
     layers = [op for op in graph.ops if not isinstance(op, Input)]
     return Examination(
         name=graph.name,
-        inputs={op.name: str(op.type) for op in graph.inputs},
+        inputs={op.name: _input(op) for op in graph.inputs},
         outputs={name: str(graph.type_of(name)) for name in graph.outputs},
         layers=tuple((op.name, op.kind, str(op.type)) for op in layers),
         ops=dict(Counter(op.kind for op in layers).most_common()),
@@ -103,6 +104,7 @@ def check(
     chip: str,
     quant: str = "int8",
     weights: str | os.PathLike[str] | None = None,
+    random_weights: int | None = None,
     model_type: str = "",
     batch: int | None = None,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
@@ -122,13 +124,15 @@ def check(
     graph = load(
         model,
         weights=weights,
+        random_weights=random_weights,
         model_type=model_type,
         batch=batch,
         input_shapes=input_shapes,
         outputs=outputs,
     )
     layers = sum(not isinstance(op, Input) for op in graph.ops)
-    return Verdict(chip, quant, layers, tuple(scheme.problems(graph, device)))
+    problems = tuple(scheme.problems(graph, device))
+    return Verdict(chip, quant, layers, problems, tuple(proposal(graph, problems)))
 
 
 def macs(graph: Graph, op: Op) -> int:
@@ -138,9 +142,18 @@ def macs(graph: Graph, op: Op) -> int:
     if isinstance(op, ConvTranspose2d):
         read = graph.type_of(op.inputs[0])
         return read.elements * math.prod(graph.type_of(op.inputs[1]).shape[1:])
+    if isinstance(op, Recurrent):
+        steps, batch, _ = graph.type_of(op.inputs[0]).shape
+        return steps * batch * sum(graph.type_of(name).elements for name in op.inputs[1:3])
     if isinstance(op, (FullyConnected, MatMul)):
         return op.type.elements * graph.type_of(op.inputs[0]).shape[-1]
     return 0
+
+
+def _input(op: Input) -> str:
+    """The type of an input, and what it is in the file where that differs."""
+    own = " ".join(filter(None, (op.file_dtype, op.file_layout)))
+    return f"{op.type} (in the file {own})" if own else str(op.type)
 
 
 def _preprocessing(graph: Graph, op: Input) -> str:
@@ -150,12 +163,7 @@ def _preprocessing(graph: Graph, op: Input) -> str:
         return f"{formula} (stored in the file)"
     if not is_image_input(op):
         return "none: not an image"
-    users = [user for user in graph.ops if op.name in user.inputs]
-    if len(users) == 1 and isinstance(users[0], (Add, Sub, Mul, Div, Scale, BatchNorm)):
-        first = users[0]
-        if all(name in graph.constants for name in first.inputs if name and name != op.name):
-            return (
-                "probably raw pixels, --preset zero-255 or none (guessed: the network's first "
-                f"layer {first.name!r} is a {first.kind} with constants, it normalises itself)"
-            )
+    found = guess(graph, op)
+    if found is not None:
+        return str(found)
     return "unknown: nothing in the file tells; see where the model was trained"

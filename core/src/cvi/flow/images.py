@@ -50,7 +50,7 @@ class ImageOptions:
                 f"not {','.join(map(str, size))}",
                 where="--net-input-dims",
                 fix="leave the option out, or give the network another size with "
-                f"--input-shape {op.name}=N,{channels},H,W",
+                f"--input-shape {op.name}={_example(op, channels)}",
             )
         made = Preprocess.from_options(size, **{"channels": channels, **options})
         if made.channels != channels:
@@ -69,6 +69,11 @@ class ImageOptions:
         name = given.pop("preset")
         base = dict(preset(name).options) if name else {}
         return base | {key: value for key, value in given.items() if value is not None}
+
+
+def _example(op: Input, channels: int) -> str:
+    """A shape in the layout of the model file."""
+    return f"N,H,W,{channels}" if op.file_layout == "NHWC" else f"N,{channels},H,W"
 
 
 def is_image_input(op: Input) -> bool:

@@ -18,21 +18,28 @@ from cvi.preprocess.dataset import Files
 FLOAT_TOLERANCE = Tolerance(0.99, 0.99, 0.98)
 QUANTISED_TOLERANCE = Tolerance(0.8, 0.8, 0.3)
 
+AUTO = "auto"
+"""The only output asked for: end the network before what cannot be done."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """The options of a conversion; the public functions document each.
 
     model: a framework's model file or an fp32 IR file.
+    random_weights: a seed from which weights that no file has are drawn, None: an error.
     images: the test input of every comparison; the first of the data set when empty.
     data: the samples of the calibration, each the files of one inference.
     mix_table: layers of another precision than the default of `quant`.
     correctness: None asks for equality of machine and quantised graph.
+    own_thresholds: what becomes of thresholds that the model brings: "keep", "recalibrate",
+    or "" for keeping them unless there are samples.
     """
 
     model: Path
     output: Path | None = None
     weights: Path | None = None
+    random_weights: int | None = None
     model_type: str = ""
     batch: int | None = None
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -49,6 +56,7 @@ class Request:
     inputs_type: str = "auto"
     outputs_type: str | None = None
     compile_options: CompileOptions = field(default_factory=CompileOptions)
+    own_thresholds: str = ""
     tolerance: Tolerance = FLOAT_TOLERANCE
     quant_tolerance: Tolerance = QUANTISED_TOLERANCE
     correctness: Tolerance | None = None
@@ -66,11 +74,13 @@ class Request:
 class Job:
     """A conversion under way. Each stage reads what earlier ones have set.
 
+    cut: the tensors at which the network ends, () for the model's own outputs.
     graph: float. values: its layers for the test inputs. quantised_values likewise.
     """
 
     request: Request
     progress: Progress = field(default_factory=Silent)
+    cut: tuple[str, ...] = ()
     graph: Graph = field(init=False)
     inputs: dict[str, Array] = field(default_factory=dict)
     values: dict[str, Array] = field(default_factory=dict)
@@ -80,13 +90,12 @@ class Job:
     program: bytes = b""
     comparisons: dict[str, Comparison] = field(default_factory=dict)
 
-    @property
-    def plan(self) -> PrecisionPlan:
-        """The precision of every layer. InputError when the mix table is not of this network."""
+    def plan_of(self, graph: Graph) -> PrecisionPlan:
+        """The precision of every layer. InputError when the mix table is of another network."""
         default = Precision.BF16 if self.request.quant == "bf16" else Precision.INT8
         if self.request.mix_table is None:
             return PrecisionPlan(default)
-        return PrecisionPlan.read(self.request.mix_table, self.graph, default)
+        return PrecisionPlan.read(self.request.mix_table, graph, default)
 
     @property
     def name(self) -> str:

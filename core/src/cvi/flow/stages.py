@@ -19,13 +19,20 @@ from cvi.errors import CviError, UnsupportedError, VerificationError
 from cvi.flow import images
 from cvi.flow.artefacts import keep_comparison, keep_graph, keep_table
 from cvi.flow.batches import batched_as
-from cvi.flow.checks import outputs_type
+from cvi.flow.checks import keeps_own_thresholds, outputs_type
 from cvi.flow.equality import difference, same
 from cvi.flow.examine import macs
-from cvi.flow.job import Job
+from cvi.flow.job import AUTO, Job
 from cvi.flow.lists import float_reference, incomparable
+from cvi.flow.loading import (
+    frontend_of,
+    load_cut,
+    load_what_can_be_done,
+    note_layouts,
+    refuse_unsupported,
+)
 from cvi.flow.real import quantised_inputs, real_values
-from cvi.hookspecs import Advises, Frontend, HasForeign
+from cvi.hookspecs import Advises, HasForeign, ReferenceTensors
 from cvi.ir import Array, Graph
 
 
@@ -54,14 +61,11 @@ def load(job: Job) -> None:
     if storage.is_graph_file(request.model):
         plugins.load_ops()
         graph = storage.load(request.model)
+    elif request.outputs == (AUTO,):
+        graph = load_what_can_be_done(job)
     else:
-        graph = _frontend(job).load(
-            request.model,
-            weights=request.weights,
-            batch=request.batch,
-            input_shapes=request.input_shapes or None,
-            outputs=request.outputs or None,
-        )
+        graph = load_cut(job, request.outputs)
+    note_layouts(job, graph)
     files = [*request.images, *(path for sample in request.data for path in sample)]
     job.graph = images.with_preprocess(graph, request.image_options, images.uses_images(files))
 
@@ -71,17 +75,21 @@ def simplify(job: Job) -> None:
     from cvi.passes import simplify
 
     job.graph = simplify(job.graph)
-    _refuse_unsupported(job)
+    refuse_unsupported(job, job.graph)
     keep_graph(job, job.graph, "fp32.cvi.json")
 
 
 def verify_float(job: Job) -> None:
-    """Every layer that the framework can show, against the framework's own inference.
+    """Every layer that the framework can show, against the framework's own inference;
+    layer by layer from the framework's own operands, and to one step of their grid, where
+    it computes with integers.
 
     An op that the framework does not know is not compared; the framework goes on behind it
     with the value that the op has in the float graph.
     """
-    request, frontend = job.request, _frontend(job)
+    from cvi.flow.stepwise import stepwise_values, up_to_rounding
+
+    request, frontend = job.request, frontend_of(job.request)
     sources = {op.name: op.source for op in job.graph if op.source and op.name in job.values}
     given = {op.source or op.name: job.inputs[op.name] for op in job.graph.inputs}
     foreign = frontend.foreign(request.model) if isinstance(frontend, HasForeign) else ()
@@ -94,10 +102,15 @@ def verify_float(job: Job) -> None:
         for name, source in sources.items()
         if source in shown
     }
-    unknown = {name: _NO_REFERENCE for name in sources if name not in reference}
+    told = shown.missing if isinstance(shown, ReferenceTensors) else {}
+    unknown = {n: told.get(s, _NO_REFERENCE) for n, s in sources.items() if n not in reference}
     boxes = incomparable(job.graph, reference)
     reference = {name: array for name, array in reference.items() if name not in boxes}
-    target = {name: job.values[name] for name in reference}
+    values: Mapping[str, Array] = job.values
+    if job.graph.thresholds:
+        computed = stepwise_values(job.graph, job.inputs, reference)
+        values = up_to_rounding(job.graph, computed, reference)
+    target = {name: values[name] for name in reference}
     _compare(job, "verify-float", target, reference, unknown | boxes)
 
 
@@ -118,15 +131,21 @@ def calibrate(job: Job) -> None:
     from cvi.execute import float_session
     from cvi.preprocess.dataset import samples
 
-    request = job.request
+    request, names = job.request, float_layers(job.graph)
     if request.calibration_table:
         job.table = CalibrationTable.read(request.calibration_table)
+        return
+    if keeps_own_thresholds(request, job.graph):
+        own = {n: job.graph.thresholds[n] for n in names if n in job.graph.thresholds}
+        job.table = CalibrationTable(own, path="the model's own thresholds")
+        job.progress.note(f"{len(own)} thresholds are the model's own")
+        keep_table(job, job.table)
         return
     total = math.ceil(len(request.data) / _batch(job.graph))
     job.table = calibrate(
         job.graph,
         samples(job.graph, request.data),
-        executor=float_session(job.graph, float_layers(job.graph), plugins.executors()),
+        executor=float_session(job.graph, names, plugins.executors()),
         bins=request.bins,
         method=request.method,
         executors=plugins.executors(),
@@ -141,7 +160,7 @@ def quantise(job: Job) -> None:
     """The quantised graph."""
     request = job.request
     chip = plugins.chip(request.chip)
-    scheme, plan = plugins.scheme(request.quant), job.plan
+    scheme, plan = plugins.scheme(request.quant), job.plan_of(job.graph)
     if isinstance(scheme, Advises):
         for note in scheme.notes(job.graph, chip, plan):
             job.progress.note(note)
@@ -270,13 +289,6 @@ _OPTIONS = {
 # -- shared by stages -------------------------------------------------------
 
 
-def _frontend(job: Job) -> Frontend:
-    request = job.request
-    if request.model_type:
-        return plugins.frontend(request.model_type)
-    return plugins.frontend_for(request.model)
-
-
 def tuning_samples(graph: Graph) -> int:
     """With how many samples thresholds are tried: 8, fewer for networks so large that this
     would take minutes. Every layer is tried with a few thresholds, each time running the rest
@@ -287,22 +299,6 @@ def tuning_samples(graph: Graph) -> int:
 
 def _batch(graph: Graph) -> int:
     return max((op.type.shape[0] for op in graph.inputs if op.type.shape), default=1)
-
-
-def _refuse_unsupported(job: Job) -> None:
-    request = job.request
-    if not request.chip:
-        return
-    chip = plugins.chip(request.chip)
-    problems = plugins.scheme(request.quant).problems(job.graph, chip, job.plan)
-    if problems:
-        count = f"{len(problems)} layers" if len(problems) > 1 else "a layer"
-        raise UnsupportedError(
-            f"{request.chip} cannot run {count} of this network in {request.quant}",
-            where=str(request.model),
-            fix="cut the network before them with --outputs, and compute the rest on the host",
-            problems=problems,
-        )
 
 
 def _compare(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from cvi.calibrate.table import Threshold
 from cvi.errors import ModelError
 from cvi.ir.op import Op, OpT
 from cvi.ir.types import Array, DType, TensorType
@@ -18,9 +19,14 @@ class Input(Op):
     """A network input. Its type is given, not inferred.
 
     preprocess: how an image becomes this tensor, None for plain tensors.
+    file_layout: "NHWC" when the model file takes the input so, while the graph takes NCHW;
+    "" when they are the same. file_dtype: the element type there when it is not a float,
+    e.g. "uint8"; the graph takes the same numbers in fp32.
     """
 
     preprocess: Preprocess | None = None
+    file_layout: str = ""
+    file_dtype: str = ""
 
     def infer(self, inputs: object) -> TensorType:
         return self.type
@@ -32,12 +38,15 @@ class Graph:
 
     Passes do not change a graph in place: they build a new one with `replace`.
     Arrays in `constants` are never written to (they may be memory-mapped files).
+    thresholds: those of layers by name that the model itself brings, as integer models do;
+    layers that a pass has removed may still be among them.
     """
 
     name: str
     ops: list[Op] = field(default_factory=list)
     outputs: tuple[str, ...] = ()
     constants: dict[str, Array] = field(default_factory=dict)
+    thresholds: dict[str, Threshold] = field(default_factory=dict)
 
     # -- building ---------------------------------------------------------
 
@@ -126,6 +135,7 @@ class Graph:
         """A new graph with some fields changed (lists and dicts are copied)."""
         new = replace(self, **changes)
         new.ops, new.constants = list(new.ops), dict(new.constants)
+        new.thresholds = dict(new.thresholds)
         return new
 
     def rebuilt(
@@ -136,7 +146,8 @@ class Graph:
         constants: Mapping[str, Array] | None = None,
     ) -> Graph:
         """A new graph of these ops with every type inferred again and unused constants dropped."""
-        new = Graph(self.name, [], outputs or self.outputs, dict(constants or self.constants))
+        new = self.replace(ops=[], outputs=outputs or self.outputs)
+        new.constants = dict(constants or self.constants)
         for op in ops:
             new.add(op)
         used = {name for op in new.ops for name in op.inputs} | set(new.outputs)

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from cvi.calibrate.table import Threshold
 from cvi.errors import CviError, ModelError, PluginError
 from cvi.files import atomic_write_bytes
 from cvi.ir.graph import Graph
@@ -24,6 +25,8 @@ VERSION = 1
 _SIZE_LIMIT = 256 << 20
 _ELEMENT_LIMIT = 1 << 33
 _KEYS = {"format", "version", "name", "weights", "digest", "outputs", "ops"}
+_OPTIONAL = {"thresholds"}
+_HEAD = 200
 _OP_KEYS = {"name", "kind", "inputs", "type", "source", "attributes"}
 
 
@@ -37,6 +40,7 @@ def save(graph: Graph, path: str | os.PathLike[str]) -> None:
     document = {
         "format": FORMAT,
         "version": VERSION,
+        **_encode_thresholds(graph),
         "name": graph.name,
         "weights": weights.name,
         "digest": write_weights(weights, graph.constants),
@@ -59,6 +63,7 @@ def load(path: str | os.PathLike[str]) -> Graph:
     for position, entry in enumerate(document["ops"]):
         _load_op(graph, entry, f"{source}: layer {position}")
     graph.outputs = decode(document["outputs"], tuple[str, ...], f"{source}: outputs")
+    graph.thresholds = _decode_thresholds(document.get("thresholds", {}), str(source))
     try:
         graph.check()
     except ModelError as error:
@@ -70,9 +75,34 @@ def is_graph_file(path: str | os.PathLike[str]) -> bool:
     """Whether the file looks like one that `save` wrote (only its beginning is read)."""
     try:
         with Path(path).open("rb") as file:
-            return f'"format": "{FORMAT}"'.encode() in file.read(200)
+            return f'"format": "{FORMAT}"'.encode() in file.read(_HEAD)
     except OSError:
         return False
+
+
+def brings_thresholds(path: str | os.PathLike[str]) -> bool:
+    """Whether a graph file holds thresholds of its own (only its beginning is read)."""
+    with Path(path).open("rb") as file:
+        return b'"thresholds": {' in file.read(_HEAD)
+
+
+def _encode_thresholds(graph: Graph) -> dict[str, Any]:
+    """Near the beginning of the document, where there are any."""
+    found = {name: [t.threshold, t.min, t.max] for name, t in graph.thresholds.items()}
+    return {"thresholds": found} if found else {}
+
+
+def _decode_thresholds(data: Any, where: str) -> dict[str, Threshold]:
+    if not isinstance(data, dict):
+        raise ModelError("the thresholds are broken", where=where)
+    found = {}
+    for name, entry in data.items():
+        values = decode(entry, tuple[float, float, float], f"{where}: thresholds")
+        try:
+            found[name] = Threshold(*values)
+        except CviError as error:
+            raise ModelError(error.why, where=f"{where}: thresholds") from error
+    return found
 
 
 def _encode_op(op: Op) -> dict[str, Any]:
@@ -105,7 +135,7 @@ def _read_document(path: Path) -> dict[str, Any]:
             where=str(path),
             fix="write it again with this version of cvi",
         )
-    if set(document) != _KEYS:
+    if set(document) - _OPTIONAL != _KEYS:
         raise ModelError("keys are missing or unknown", where=str(path))
     return document
 

@@ -38,6 +38,7 @@ from cvi.ops.detection import (
     prior_boxes as prior_boxes,
 )
 from cvi.ops.elementwise import Add, Div, Eltwise, Max, Min, Mul, Sub
+from cvi.ops.functions import Compare, Elementary, Shrink, ThresholdedRelu
 from cvi.ops.lookup import ArgMax, Embedding
 from cvi.ops.movement import (
     Concat,
@@ -59,13 +60,13 @@ from cvi.ops.reduce import Reduce
 from cvi.ops.resize import Resize
 
 __all__ = [
-    "Abs", "Add", "ArgMax", "AvgPool2d", "BatchNorm", "Clip", "Concat", "Conv2d",
-    "ConvTranspose2d", "Detection", "DetectionOutput", "Div", "Eltwise", "Elu", "Embedding",
-    "Erf", "Exp", "FrcnDetection", "FullyConnected", "Gelu", "Gru", "HardSigmoid", "HardSwish",
-    "InstanceNorm", "LayerNorm", "LeakyRelu", "Log", "Lrn", "Lstm", "MatMul", "Max", "MaxPool2d",
-    "Min", "Mish", "Movement", "Mul", "Neg", "Normalize", "PRelu", "Pad", "Permute",
+    "Abs", "Add", "ArgMax", "AvgPool2d", "BatchNorm", "Clip", "Compare", "Concat", "Conv2d",
+    "ConvTranspose2d", "Detection", "DetectionOutput", "Div", "Elementary", "Eltwise", "Elu",
+    "Embedding", "Erf", "Exp", "FrcnDetection", "FullyConnected", "Gelu", "Gru", "HardSigmoid",
+    "HardSwish", "InstanceNorm", "LayerNorm", "LeakyRelu", "Log", "Lrn", "Lstm", "MatMul", "Max",
+    "MaxPool2d", "Min", "Mish", "Movement", "Mul", "Neg", "Normalize", "PRelu", "Pad", "Permute",
     "PixelShuffle", "PoolMask", "Pow", "Proposal", "Reciprocal", "Recurrent", "Reduce", "Relu",
-    "Reshape", "Resize", "RetinaFaceDetection", "Reverse", "RoiPooling", "Scale", "Sigmoid",
-    "Slice", "Softmax", "Softplus", "Sqrt", "SquarePower", "Sub", "Swish", "Tanh", "Tile",
-    "Unary", "Upsample", "YoloDetection",
+    "Reshape", "Resize", "RetinaFaceDetection", "Reverse", "RoiPooling", "Scale", "Shrink",
+    "Sigmoid", "Slice", "Softmax", "Softplus", "Sqrt", "SquarePower", "Sub", "Swish", "Tanh",
+    "ThresholdedRelu", "Tile", "Unary", "Upsample", "YoloDetection",
 ]  # fmt: skip

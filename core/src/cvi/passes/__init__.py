@@ -21,8 +21,10 @@ from cvi.passes.expand_lrn import ExpandLrn
 from cvi.passes.expand_normalize import ExpandNormalize
 from cvi.passes.fold_bias import FoldBias
 from cvi.passes.fold_constants import FoldConstants
+from cvi.passes.fold_permutes import FoldPermutes
 from cvi.passes.fold_scales import FoldScales
 from cvi.passes.fuse_activations import FuseActivations
+from cvi.passes.fuse_layer_norm import FuseLayerNorm
 from cvi.passes.fuse_pads import FusePads
 from cvi.passes.fuse_relu import FuseRelu
 from cvi.passes.integer_indices import IntegerIndices
@@ -53,6 +55,7 @@ SIMPLIFY: tuple[Pass, ...] = (
     SplitInstanceNorm(),
     BatchNormToScale(),
     FuseActivations(),
+    FuseLayerNorm(),
     MatMulToFullyConnected(),
     FoldBias(),
     ArithmeticToScale(),
@@ -60,6 +63,7 @@ SIMPLIFY: tuple[Pass, ...] = (
     FoldScales(),
     FusePixelShuffle(),
     MergeReshapes(),
+    FoldPermutes(),
     MergeSlices(),
     ResizeToUpsample(),
     ReduceToPool(),

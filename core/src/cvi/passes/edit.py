@@ -42,7 +42,7 @@ class Edit:
 
     def __init__(self, graph: Graph) -> None:
         self.original = graph
-        self.graph = Graph(graph.name, [], graph.outputs, dict(graph.constants))
+        self.graph = graph.replace(ops=[])
         self.uses = graph.use_counts()
         self.changed: list[str] = []
         self._alias: dict[str, str] = {}
@@ -98,7 +98,7 @@ class Edit:
                 ops.append(op)
                 needed.update(op.inputs)
         constants = {k: v for k, v in self.graph.constants.items() if k in needed}
-        return Graph(self.graph.name, ops[::-1], self.graph.outputs, constants)
+        return self.graph.replace(ops=ops[::-1], constants=constants)
 
     def _take(self, op: Op, replacement: Replacement) -> None:
         if replacement is None:

@@ -10,9 +10,9 @@ from cvi.ir import Array
 from cvi_frontend_onnx.tensors import Tensors
 
 if TYPE_CHECKING:
-    from onnx import AttributeProto, NodeProto
+    from onnx import AttributeProto, GraphProto, NodeProto
 
-_TYPES = {"f": 1, "i": 2, "s": 3, "t": 4, "floats": 6, "ints": 7}
+_TYPES = {"f": 1, "i": 2, "s": 3, "t": 4, "g": 5, "floats": 6, "ints": 7, "strings": 8}
 """Field of AttributeProto -> AttributeProto.AttributeType."""
 
 
@@ -67,6 +67,14 @@ class Attributes:
     def string(self, name: str, default: str | None = None) -> str:
         value = self._get(name, "s", None if default is None else default.encode())
         return bytes(value).decode("utf-8", "replace")
+
+    def strings(self, name: str, default: Sequence[bytes] | None = None) -> tuple[bytes, ...]:
+        return tuple(self._get(name, "strings", default))
+
+    def graph(self, name: str) -> GraphProto:
+        """A branch."""
+        branch: GraphProto = self._get(name, "g", None)
+        return branch
 
     def tensor(self, name: str) -> Array:
         """A tensor attribute as an array."""

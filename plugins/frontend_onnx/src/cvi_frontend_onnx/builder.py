@@ -36,11 +36,14 @@ class Builder:
             return self._fold(op, operands)
         self._check_types(op, values)
         names = tuple(self._operand(v) for v in operands)
+        if any(v.grid is not None for v in values):
+            op = op.with_(source="")  # the tensor in the file holds integers
         typed = self.graph.add(op.with_(name=self.graph.fresh(op.name), inputs=names))
         check_elements(typed.type.shape, f"the result of {typed.name}")
-        moved = next(v.dtype for v in values if v.array is None)
-        dtype = moved if isinstance(op, Movement) else np.dtype(np.float32)
-        return Value(typed.name, typed.type.shape, dtype)
+        if not isinstance(op, Movement):
+            return Value(typed.name, typed.type.shape, np.dtype(np.float32))
+        moved = next(v for v in values if v.array is None)
+        return Value(typed.name, typed.type.shape, moved.dtype, grid=moved.grid)
 
     def budget(self, elements: int, given: int, where: str) -> None:
         """Account for a computed constant; ModelError when the model computes absurdly many."""
@@ -61,6 +64,8 @@ class Builder:
 
     def _check_types(self, op: Op, values: Sequence[Value]) -> None:
         if isinstance(op, (Movement, Embedding)):
+            if any(v.grid != values[0].grid for v in values):
+                raise UnsupportedError("joins data that is quantised by different scales")
             return
         for value in values:
             if value.array is None and not value.is_float:

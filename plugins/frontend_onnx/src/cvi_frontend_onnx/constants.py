@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def evaluate_node(node: Node, arrays: Sequence[Array]) -> list[Array]:
-    """The outputs of a node whose operands are all known."""
+    """The outputs of a node whose operands are all known; refuses what onnx cannot compute."""
     from onnx import helper
     from onnx.reference import ReferenceEvaluator
 
@@ -30,5 +30,8 @@ def evaluate_node(node: Node, arrays: Sequence[Array]) -> list[Array]:
     outputs = [helper.make_empty_tensor_value_info(name) for name in node.outputs]
     graph = helper.make_graph([proto], node.op_type, infos, outputs)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", node.opset)])
-    results = ReferenceEvaluator(model).run(None, dict(zip(names, arrays, strict=True)))
+    try:
+        results = ReferenceEvaluator(model).run(None, dict(zip(names, arrays, strict=True)))
+    except RuntimeError as error:
+        node.refuse(f"onnx cannot compute it from constants ({str(error).partition(chr(10))[0]})")
     return [np.asarray(result) for result in results]

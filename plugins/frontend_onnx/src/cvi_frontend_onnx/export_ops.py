@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from cvi import ops
 from cvi.ir import Op
-from cvi_frontend_onnx.exporter import Exporter, Writer, clamp
-
-EXPORTERS: dict[type[Op], Exporter] = {}
+from cvi_frontend_onnx.exporter import Writer, clamp, exports
 
 _FLOAT, _INT64 = 1, 7
 """Element types in ONNX."""
-
-
-def exports(*kinds: type[Op]) -> Callable[[Exporter], Exporter]:
-    """Register the function that writes ops of these classes."""
-
-    def register(exporter: Exporter) -> Exporter:
-        for kind in kinds:
-            EXPORTERS[kind] = exporter
-        return exporter
-
-    return register
 
 
 # -- one node without attributes ---------------------------------------------
@@ -97,6 +83,35 @@ def hard_sigmoid(writer: Writer, op: ops.HardSigmoid) -> None:
 def gelu(writer: Writer, op: ops.Gelu) -> None:
     form = "tanh" if op.approximate else "none"
     writer.node("Gelu", op.inputs, op.name, approximate=form)
+
+
+@exports(ops.Elementary)
+def elementary(writer: Writer, op: ops.Elementary) -> None:
+    writer.node(op.which.capitalize(), op.inputs, op.name)
+
+
+@exports(ops.Compare)
+def compare(writer: Writer, op: ops.Compare) -> None:
+    kind = {
+        "equal": "Equal",
+        "less": "Less",
+        "less_equal": "LessOrEqual",
+        "greater": "Greater",
+        "greater_equal": "GreaterOrEqual",
+    }[op.which]
+    operands = [*op.inputs, writer.scalar(op, "value", op.value)]
+    found = writer.node(kind, operands, f"~{op.name}~found")
+    writer.node("Cast", [found], op.name, to=1)
+
+
+@exports(ops.Shrink)
+def shrink(writer: Writer, op: ops.Shrink) -> None:
+    writer.node("Shrink", op.inputs, op.name, lambd=op.threshold, bias=op.bias)
+
+
+@exports(ops.ThresholdedRelu)
+def thresholded_relu(writer: Writer, op: ops.ThresholdedRelu) -> None:
+    writer.node("ThresholdedRelu", op.inputs, op.name, alpha=op.threshold)
 
 
 @exports(ops.Pow)
@@ -196,6 +211,16 @@ def scale(writer: Writer, op: ops.Scale) -> None:
     writer.last("Add", [product, writer.vector(op, 2)], op)
 
 
+@exports(ops.LayerNorm)
+def layer_norm(writer: Writer, op: ops.LayerNorm) -> None:
+    x, gamma, beta = (*op.inputs, "", "")[:3]
+    if not gamma:
+        shape = writer.graph.type_of(x).shape[op.axis :]
+        gamma = writer.constant(op, "gamma", np.ones(shape, np.float32))
+    operands = [x, gamma, *filter(None, [beta])]
+    writer.node("LayerNormalization", operands, op.name, axis=op.axis, epsilon=op.eps)
+
+
 @exports(ops.Softmax)
 def softmax(writer: Writer, op: ops.Softmax) -> None:
     kind = "LogSoftmax" if op.log else "Softmax"
@@ -213,20 +238,6 @@ def reduce_(writer: Writer, op: ops.Reduce) -> None:
     }[op.method]
     axes = writer.integers(op, "axes", op.axes)
     writer.node(kind, [*op.inputs, axes], op.name, keepdims=int(op.keepdims))
-
-
-@exports(ops.ArgMax)
-def argmax(writer: Writer, op: ops.ArgMax) -> None:
-    index = f"~{op.name}~index"
-    writer.node("ArgMax", op.inputs, index, axis=op.axis, keepdims=int(op.keepdims))
-    writer.node("Cast", [index], op.name, to=_FLOAT)
-
-
-@exports(ops.Embedding)
-def embedding(writer: Writer, op: ops.Embedding) -> None:
-    indices, table = op.inputs
-    whole = writer.node("Cast", [indices], f"~{op.name}~indices", to=_INT64)
-    writer.node("Gather", [table, whole], op.name, axis=0)
 
 
 # -- normalisation ---------------------------------------------------------------
@@ -292,6 +303,20 @@ def normalize(writer: Writer, op: ops.Normalize) -> None:
 @exports(ops.InstanceNorm)
 def instance_norm(writer: Writer, op: ops.InstanceNorm) -> None:
     writer.node("InstanceNormalization", op.inputs, op.name, epsilon=op.eps)
+
+
+@exports(ops.ArgMax)
+def argmax(writer: Writer, op: ops.ArgMax) -> None:
+    index = f"~{op.name}~index"
+    writer.node("ArgMax", op.inputs, index, axis=op.axis, keepdims=int(op.keepdims))
+    writer.node("Cast", [index], op.name, to=_FLOAT)
+
+
+@exports(ops.Embedding)
+def embedding(writer: Writer, op: ops.Embedding) -> None:
+    indices, table = op.inputs
+    whole = writer.node("Cast", [indices], f"~{op.name}~indices", to=_INT64)
+    writer.node("Gather", [table, whole], op.name, axis=0)
 
 
 # -- pooling and resizing ---------------------------------------------------------
@@ -372,7 +397,10 @@ def average_pool(writer: Writer, op: ops.AvgPool2d) -> None:
 
 @exports(ops.Resize)
 def resize(writer: Writer, op: ops.Resize) -> None:
-    """By scales when they give the size exactly, else by sizes."""
+    """By scales when they count and give the size exactly, else by sizes.
+
+    With corners aligned only the sizes count; onnx and onnxruntime round scales differently.
+    """
     n, c, h, w = writer.graph.type_of(op.inputs[0]).shape
     attributes = {
         "mode": op.mode,
@@ -381,7 +409,7 @@ def resize(writer: Writer, op: ops.Resize) -> None:
     }
     scales = np.array([1, 1, *op.scales], np.float32)
     sizes = tuple(int(np.floor(np.float32(s) * f)) for s, f in zip((h, w), scales[2:], strict=True))
-    if sizes == op.size:
+    if sizes == op.size and op.coordinates != "align_corners":
         operands = [*op.inputs, "", writer.constant(op, "scales", scales)]
     else:
         operands = [*op.inputs, "", "", writer.integers(op, "sizes", (n, c, *op.size))]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +34,7 @@ def to_onnx(graph: Graph, outputs: Sequence[str] | None = None) -> ModelProto:
         raise UnsupportedError("some layers have no ONNX form", problems=problems)
     for op in graph:
         if not isinstance(op, Input):
-            _exporter(op)(writer, op)
+            exporters()[type(op)](writer, op)
     names = list(dict.fromkeys(graph.outputs if outputs is None else outputs))
     proto = helper.make_graph(
         writer.nodes,
@@ -88,11 +89,22 @@ class Writer:
         **attributes: Any,
     ) -> str:  # fmt: skip
         """Add a node; returns its output's name. second: the name of a second output."""
+        outputs = [output, second] if second else [output]
+        self.node_of_many(op_type, inputs, outputs, output, **attributes)
+        return output
+
+    def node_of_many(
+        self,
+        op_type: str,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        name: str,
+        **attributes: Any,
+    ) -> None:
+        """Add a node with several outputs, "" for those that nobody wants."""
         from onnx import helper
 
-        outputs = [output, second] if second else [output]
-        self.nodes.append(helper.make_node(op_type, inputs, outputs, output, **attributes))
-        return output
+        self.nodes.append(helper.make_node(op_type, inputs, outputs, name, **attributes))
 
     def last(self, op_type: str, inputs: Sequence[str], op: Op, **attributes: Any) -> None:
         """The node that computes the layer, followed by its fused relu if it has one."""
@@ -116,17 +128,30 @@ def clamp(writer: Writer, op: Op, x: str, maximum: float | None) -> None:
 
 Exporter = Callable[[Writer, Any], None]
 
+_EXPORTERS: dict[type[Op], Exporter] = {}
 
-def _exporter(op: Op) -> Exporter:
-    from cvi_frontend_onnx.export_ops import EXPORTERS
 
-    return EXPORTERS[type(op)]
+def exports(*kinds: type[Op]) -> Callable[[Exporter], Exporter]:
+    """Register the function that writes ops of these classes."""
+
+    def register(exporter: Exporter) -> Exporter:
+        for kind in kinds:
+            _EXPORTERS[kind] = exporter
+        return exporter
+
+    return register
+
+
+@functools.cache
+def exporters() -> Mapping[type[Op], Exporter]:
+    """How each float op is written."""
+    from cvi_frontend_onnx import export_ops, export_recurrent  # noqa: F401
+
+    return _EXPORTERS
 
 
 def _exportable(op: Op) -> bool:
-    from cvi_frontend_onnx.export_ops import EXPORTERS
-
-    known = isinstance(op, Input) or type(op) in EXPORTERS
+    known = isinstance(op, Input) or type(op) in exporters()
     indices = isinstance(op, (Input, Movement)) and op.type.dtype in WHOLE
     return known and (op.type.dtype is DType.FP32 or indices)
 

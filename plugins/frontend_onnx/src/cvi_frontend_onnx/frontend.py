@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cvi.errors import CviError, InputError
-from cvi.ir import Array, Graph
+from cvi.files import atomic_write_bytes
+from cvi.ir import Array, Graph, Shape
 
 
 class OnnxFrontend:
@@ -57,6 +58,21 @@ class OnnxFrontend:
             if str(path) not in error.where:
                 error.where = f"{path}: {error.where}" if error.where else str(path)
             raise
+
+    def tail(self, path: Path, target: Path, cut: Mapping[str, Shape]) -> bool:
+        """Write what is behind these tensors as an ONNX model; False when nothing is."""
+        from cvi_frontend_onnx.tail import tail_of
+
+        model = tail_of(path, cut)
+        if model is not None:
+            atomic_write_bytes(target, model.SerializeToString())
+        return model is not None
+
+    def write_graph(self, graph: Graph, target: Path) -> None:
+        """Write a float graph as an ONNX model."""
+        from cvi_frontend_onnx.exporter import to_onnx
+
+        atomic_write_bytes(target, to_onnx(graph).SerializeToString())
 
     def reference(
         self,

@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cvi.cut import Step, advice, cut_before
 from cvi.errors import CviError, ModelError, UnsupportedError
 from cvi.ir import DType, Graph, Input, TensorType
 from cvi.ops import Reshape
 from cvi_frontend_onnx.attributes import Attributes
 from cvi_frontend_onnx.builder import Builder
+from cvi_frontend_onnx.layout import absorb_transposes, nhwc_inputs
 from cvi_frontend_onnx.model import check_names, opsets
 from cvi_frontend_onnx.node import Node
-from cvi_frontend_onnx.order import choose_outputs, execution_order, layer_names
+from cvi_frontend_onnx.order import choose_outputs, execution_order, layer_names, reads
 from cvi_frontend_onnx.registry import Converter
 from cvi_frontend_onnx.shapes import InputShapes, declared_shape, fix_shapes
 from cvi_frontend_onnx.tensors import Tensors, element_type
-from cvi_frontend_onnx.values import Indices, Value, check_elements
+from cvi_frontend_onnx.values import Indices, Value, check_elements, is_float
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 _MALFORMED = (
     ValueError,
@@ -83,9 +85,9 @@ class Importer:
         self._add_inputs(shapes)
         self._add_initializers(order, tensors)
         for index in order:
-            self._convert(index)
+            self._convert(graph.node[index], index)
         if self.problems:
-            raise self._unsupported()
+            raise self._unsupported(order, tensors)
         return self._finish(tensors)
 
     # -- what goes in -----------------------------------------------------
@@ -112,35 +114,40 @@ class Importer:
             dtype = element_type(by_name[name].type.tensor_type.elem_type, f"input {name!r}")
             if not name:
                 raise ModelError("an input has no name")
-            op = Input(name=name, type=TensorType(shape, DType.FP32), source=name)
+            kind = "" if is_float(dtype) else dtype.name
+            op = Input(name=name, type=TensorType(shape, DType.FP32), source=name, file_dtype=kind)
             self._builder.graph.add(op)
             self.values[name] = Value(name, shape, dtype)
 
     def _add_initializers(self, order: Sequence[int], outputs: Sequence[str]) -> None:
         graph = self.model.graph
-        used = {name for i in order for name in graph.node[i].input} | set(outputs)
+        used = {name for i in order for name in reads(graph.node[i])} | set(outputs)
         for tensor in graph.initializer:
             if tensor.name in used and tensor.name not in self.values:
-                where = f"initializer {tensor.name!r}"
-                self.values[tensor.name] = Value.of(self._tensors.array(tensor, where), tensor.name)
+                self._add_initializer(tensor)
         for i, sparse in enumerate(graph.sparse_initializer):
             if sparse.values.name in used:
                 self._refused[-1 - i] = f"initializer {sparse.values.name!r}: is sparse"
 
+    def _add_initializer(self, tensor: TensorProto) -> None:
+        array = self._tensors.array(tensor, f"initializer {tensor.name!r}")
+        self.values[tensor.name] = Value.of(array, tensor.name)
+
     # -- nodes ------------------------------------------------------------
 
-    def _convert(self, index: int) -> None:
-        proto = self.model.graph.node[index]
+    def _convert(self, proto: NodeProto, index: int, inside: bool = False) -> None:
+        """Convert one node. index: its place in the file, or that of the node around it."""
         where = _where(proto)
-        if any(name and name not in self.values for name in proto.input):
+        if any(name and name not in self.values for name in reads(proto)):
             return  # behind a refused node of unknown shape
         if _op_name(proto) not in self._converters:
+            self._refused.setdefault(index, f"{where}: the op is not supported")
             self._stand_in(proto)
             return
         try:
-            results = self._results(proto, where)
+            results = self._results(proto, where, index, inside)
         except UnsupportedError as error:
-            self._refused[index] = f"{where}: {error.why}"
+            self._refused.setdefault(index, f"{where}: {error.why}")
             self._stand_in(proto)
             return
         except CviError as error:
@@ -157,7 +164,18 @@ class Importer:
             if name:
                 self.values[name] = value
 
-    def _results(self, proto: NodeProto, where: str) -> Sequence[Value]:
+    def _inline(self, graph: GraphProto, index: int) -> list[Value]:
+        """The outputs of a branch, whose nodes become part of the network."""
+        for tensor in graph.initializer:
+            self._add_initializer(tensor)
+        for node in graph.node:
+            self._convert(node, index, inside=True)
+        missing = [value.name for value in graph.output if value.name not in self.values]
+        if missing:
+            raise UnsupportedError(f"its branch does not give {', '.join(missing)}")
+        return [self.values[value.name] for value in graph.output]
+
+    def _results(self, proto: NodeProto, where: str, index: int, inside: bool) -> Sequence[Value]:
         attributes = Attributes(proto, self._tensors, where)
         inputs = [self.values[name] if name else None for name in proto.input]
         while inputs and inputs[-1] is None:
@@ -173,6 +191,8 @@ class Importer:
             attributes=attributes,
             builder=self._builder,
             batch=self._batch,
+            inline=lambda graph: self._inline(graph, index),
+            shown=not inside,
         )
         with np.errstate(all="ignore"):
             result = self._converters[node.op_type](node)
@@ -214,15 +234,30 @@ class Importer:
 
     # -- what comes out ---------------------------------------------------
 
-    def _unsupported(self) -> UnsupportedError:
+    def _unsupported(self, order: Sequence[int], tensors: Sequence[str]) -> UnsupportedError:
         count = len(self.problems)
         nodes, them = ("node", "it") if count == 1 else ("nodes", "them")
+        ends = self._before_refused(order, tensors)
+        cut = advice(ends) or f"cut the model before {them} with --outputs TENSOR…"
         return UnsupportedError(
             f"{count} {nodes} of the model cannot be imported",
-            fix=f"cut the model before {them} with --outputs TENSOR…, or add a plugin for "
-            f"{them} (`cvi plugins` lists what is installed)",
+            fix=f"{cut}, or add a plugin for {them} (`cvi plugins` lists what is installed)",
             problems=self.problems,
+            outputs=ends,
         )
+
+    def _before_refused(self, order: Sequence[int], tensors: Sequence[str]) -> list[str]:
+        """The last tensors of data before the refused nodes."""
+        nodes = self.model.graph.node
+        steps = []
+        for index in order:
+            gives = tuple(filter(None, nodes[index].output))
+            known = [self.values.get(name) for name in gives]
+            constant = all(v is not None and v.array is not None for v in known)
+            if not constant or index in self._refused:
+                kept = index not in self._refused
+                steps.append(Step(tuple(reads(nodes[index])), gives, gives, kept))
+        return cut_before(steps, tensors)
 
     def _finish(self, tensors: Sequence[str]) -> Graph:
         graph = self._builder.graph
@@ -231,7 +266,7 @@ class Importer:
         if not graph.outputs:
             raise ModelError("the model has no output")
         graph.check()
-        return graph
+        return absorb_transposes(graph, nhwc_inputs(self.model.graph))
 
     def _output_layer(self, tensor: str) -> str:
         value = self.values[tensor]
@@ -240,6 +275,12 @@ class Importer:
                 "this output does not depend on any input: it is a constant",
                 where=tensor,
                 fix="name the other outputs with --outputs",
+            )
+        if value.grid is not None:
+            raise UnsupportedError(
+                "this output is held in integers of the model's own quantisation",
+                where=tensor,
+                fix="name the tensor before its QuantizeLinear with --outputs",
             )
         graph = self._builder.graph
         if not isinstance(graph[value.name], Input):

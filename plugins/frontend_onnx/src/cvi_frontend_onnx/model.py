@@ -6,64 +6,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cvi.errors import InputError, ModelError, UnsupportedError
+from cvi.content import protobuf_fields, read_model_file
+from cvi.errors import ModelError, UnsupportedError
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
 
-MAX_FILE = (1 << 31) - 1
-"""Protocol buffers end at 2 GiB."""
-
-_OTHER_CONTENT = (
-    (b"version https://git-lfs", "is a Git LFS pointer, not the model", "run `git lfs pull`"),
-    (b"<!doctype html", "is an HTML page, not a model", "download the raw file"),
-    (b"<html", "is an HTML page, not a model", "download the raw file"),
-    (b"PK\x03\x04", "is a zip archive", "unpack it, or export the PyTorch model to ONNX"),
-    (b"\x1f\x8b", "is compressed with gzip", "unpack it first"),
-)
-
 _MODEL_FIELDS = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
 """Field number of ModelProto -> wire type."""
 
-_MAX_FIELDS = 4096
 _GRAPH, _OPSET = 7, 8
 
 
 def looks_like_onnx(path: Path) -> bool:
     """Whether a file has the outer structure of a ModelProto. Reads a few bytes per field."""
-    seen = set()
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        for _ in range(_MAX_FIELDS):
-            start = file.tell()
-            if start == size:
-                break
-            key = _varint(file.read(10))
-            if key is None:
-                return False
-            field, wire = key[0] >> 3, key[0] & 7
-            if _MODEL_FIELDS.get(field) != wire:
-                return False
-            file.seek(start + key[1])
-            value = _varint(file.read(10))
-            if value is None:
-                return False
-            end = start + key[1] + value[1] + (value[0] if wire == 2 else 0)
-            if end > size:
-                return False
-            file.seek(end)
-            seen.add(field)
-    return _GRAPH in seen and (_OPSET in seen or 1 in seen)
-
-
-def _varint(data: bytes) -> tuple[int, int] | None:
-    """A variable-length integer at the start of data: value and length; None if broken."""
-    value = 0
-    for i, byte in enumerate(data[:10]):
-        value |= (byte & 0x7F) << (7 * i)
-        if byte < 0x80:
-            return value, i + 1
-    return None
+    fields = protobuf_fields(path) or {}
+    known = all(_MODEL_FIELDS.get(field) == wire for field, wire in fields.items())
+    return known and _GRAPH in fields and (_OPSET in fields or 1 in fields)
 
 
 def read_model(path: Path) -> ModelProto:
@@ -71,7 +30,7 @@ def read_model(path: Path) -> ModelProto:
     import onnx
     from google.protobuf.message import DecodeError
 
-    data = _read(path)
+    data = read_model_file(path, too_large="export it with external data")
     model = onnx.ModelProto()
     try:
         model.ParseFromString(data)
@@ -83,30 +42,21 @@ def read_model(path: Path) -> ModelProto:
         ) from error
     if not model.HasField("graph") or not (model.graph.node or model.graph.output):
         raise ModelError("holds no ONNX graph", where=str(path), fix="download or export it again")
-    return model
+    return _inlined(model, path) if model.functions else model
 
 
-def _read(path: Path) -> bytes:
+def _inlined(model: ModelProto, path: Path) -> ModelProto:
+    """The model with the nodes of its own functions in place of their calls."""
+    from onnx import inliner
+
     try:
-        size = path.stat().st_size
-        if path.is_dir():
-            raise InputError("is a folder", where=str(path), fix="name the .onnx file in it")
-        if size > MAX_FILE:
-            raise UnsupportedError(
-                "is larger than 2 GiB", where=str(path), fix="export it with external data"
-            )
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"cannot be read: {error.strerror or error}", where=str(path), fix="check the path"
+        return inliner.inline_local_functions(model)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise ModelError(
+            "its local functions cannot be put in place",
+            where=str(path),
+            fix="check the model with onnx.checker, or export it again",
         ) from error
-    if not data:
-        raise ModelError("is empty", where=str(path), fix="download or export it again")
-    head = data[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    for start, why, fix in _OTHER_CONTENT:
-        if head.startswith(start.lower()):
-            raise ModelError(why, where=str(path), fix=fix)
-    return data
 
 
 def opsets(model: ModelProto) -> dict[str, int]:
@@ -143,7 +93,10 @@ def check_names(graph: GraphProto) -> None:
 def _names(graph: GraphProto) -> Iterator[object]:
     for node in graph.node:
         yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
-        yield from (attribute.name for attribute in node.attribute)
+        for attribute in node.attribute:
+            yield attribute.name
+            if attribute.HasField("g"):
+                yield from _names(attribute.g)
     for value in (*graph.input, *graph.output):
         yield value.name
         shape = value.type.tensor_type.shape

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from cvi.ir import Array, Op, Shape
 from cvi_frontend_onnx.attributes import Attributes
 from cvi_frontend_onnx.builder import Builder
 from cvi_frontend_onnx.values import Value, check_elements
+
+if TYPE_CHECKING:
+    from onnx import GraphProto
 
 
 class Node:
@@ -26,6 +29,8 @@ class Node:
     where: the node as the user should read it in an error.
     outputs: tensor names, "" for outputs that nobody wants.
     batch: (the model's own batch size, the one asked for), None when they are the same.
+    inline: converts the nodes of a branch and gives its outputs.
+    shown: whether the framework's own inference can show the node's outputs.
     """
 
     def __init__(
@@ -39,6 +44,8 @@ class Node:
         attributes: Attributes,
         builder: Builder,
         batch: tuple[int, int] | None = None,
+        inline: Callable[[GraphProto], list[Value]],
+        shown: bool = True,
     ) -> None:
         self.op_type = op_type
         self.opset = opset
@@ -47,6 +54,8 @@ class Node:
         self.outputs = tuple(outputs)
         self.attributes = attributes
         self.batch = batch
+        self.inline = inline
+        self._shown = shown
         self._builder = builder
         self._layer_type = op_type.rpartition(".")[2]
 
@@ -105,6 +114,10 @@ class Node:
             self.refuse("works on the data; it is supported on constants only")
         return arrays
 
+    def producer(self, value: Value) -> Op | None:
+        """The layer that computes a value, None for constants."""
+        return None if value.array is not None else self._builder.graph.get(value.name)
+
     @property
     def is_constant(self) -> bool:
         """Whether every operand is known."""
@@ -122,7 +135,8 @@ class Node:
             for i, v in enumerate(operands)
         ]
         sources = {self.layer_of(i): tensor for i, tensor in enumerate(self.outputs) if tensor}
-        return self._builder.emit(op.with_(source=sources.get(op.name, "")), values)
+        source = sources.get(op.name, "") if self._shown else ""
+        return self._builder.emit(op.with_(source=source), values)
 
     def fold(self, array: Any) -> Value:
         """A computed constant as the node's result."""

@@ -23,6 +23,19 @@ def producers(graph: GraphProto) -> dict[str, int]:
     return found
 
 
+def reads(node: NodeProto) -> list[str]:
+    """The tensors that a node reads, those inside its branches included."""
+    names = list(node.input)
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            own = {n for inner in attribute.g.node for n in inner.output}
+            own |= {t.name for t in (*attribute.g.input, *attribute.g.initializer)}
+            inside = [n for inner in attribute.g.node for n in reads(inner)]
+            inside += [value.name for value in attribute.g.output]
+            names += [name for name in dict.fromkeys(inside) if name not in own]
+    return names
+
+
 def layer_names(node: NodeProto) -> list[str]:
     """Names of the layers that compute a node's outputs."""
     return [f"{output}_{node.op_type}" if output else "" for output in node.output]
@@ -78,7 +91,7 @@ def execution_order(graph: GraphProto, outputs: Iterable[str], known: set[str]) 
     producer = producers(graph)
     needed = _needed(graph, outputs, known, producer)
     waiting = {
-        i: {producer[n] for n in graph.node[i].input if n in producer and n not in known}
+        i: {producer[n] for n in reads(graph.node[i]) if n in producer and n not in known}
         for i in needed
     }
     users: dict[int, list[int]] = {i: [] for i in needed}
@@ -106,7 +119,7 @@ def _needed(
         if index not in needed:
             needed.add(index)
             node = graph.node[index]
-            stack += [(operand, f"the {node.op_type} node for {name!r}") for operand in node.input]
+            stack += [(operand, f"the {node.op_type} node for {name!r}") for operand in reads(node)]
     return needed
 
 

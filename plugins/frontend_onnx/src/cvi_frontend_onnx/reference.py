@@ -11,6 +11,7 @@ import numpy as np
 from cvi.errors import InputError, ModelError
 from cvi.ir import Array
 from cvi_frontend_onnx.foreign import bridge, foreign_tensors
+from cvi_frontend_onnx.layout import as_declared
 from cvi_frontend_onnx.model import check_names, opsets, read_model
 from cvi_frontend_onnx.session import first_line, make_session, runtime_errors
 from cvi_frontend_onnx.shapes import declared_shape
@@ -25,7 +26,8 @@ _THREADS = 2
 def run_reference(
     path: Path, inputs: Mapping[str, Array], tensors: Sequence[str] | None
 ) -> dict[str, Array]:
-    """The asked tensors (None: all) by their ONNX names.
+    """The asked tensors (None: all) by their ONNX names, in the model's own layout; inputs as
+    they are given.
 
     Dynamic dimensions take the sizes of the given inputs. A batch that is a multiple of
     the model's own is run in turns and joined along dimension 0. The inputs may hold values
@@ -35,9 +37,10 @@ def run_reference(
     model = read_model(path)
     check_names(model.graph)
     opsets(model)
-    _embed_external_data(model, path)
+    embed_external_data(model, path)
     foreign = set(foreign_tensors(model))
-    feeds = _feeds(model.graph, {n: a for n, a in inputs.items() if n not in foreign}, path)
+    own = {n: a for n, a in inputs.items() if n not in foreign}
+    feeds = _feeds(model.graph, as_declared(model.graph, own), path)
     turns = _turns(model.graph, feeds)
     names = _wanted(model.graph, tensors, path)
     if foreign:
@@ -48,7 +51,7 @@ def run_reference(
     computed = names & {name for node in model.graph.node for name in node.output}
     _set_outputs(model.graph, computed)
     found = _run(model, turns, sorted(computed), path)
-    return found | {name: feeds[name] for name in names & set(feeds)}
+    return found | {n: np.asarray(own[n], feeds[n].dtype) for n in names & set(feeds)}
 
 
 def _bridges(
@@ -87,7 +90,7 @@ def _joined(parts: Sequence[Array]) -> Array:
     return np.concatenate(parts) if len(parts) > 1 and parts[0].ndim else np.asarray(parts[0])
 
 
-def _embed_external_data(model: ModelProto, path: Path) -> None:
+def embed_external_data(model: ModelProto, path: Path) -> None:
     """Bring tensors kept in other files into the model, through our own checked reader."""
     from onnx import numpy_helper
 

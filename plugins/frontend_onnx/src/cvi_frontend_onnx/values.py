@@ -15,6 +15,21 @@ MAX_ELEMENTS = 1 << 28
 """Most elements of one tensor (1 GiB of fp32): more than any chip's memory holds."""
 
 
+@dataclass(frozen=True)
+class Grid:
+    """Integers of a type that stand for real numbers: (integer - zero) * scale."""
+
+    scale: float
+    zero: int
+    dtype: np.dtype[Any]
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and greatest real number that they can stand for."""
+        info: np.iinfo[Any] = np.iinfo(self.dtype)
+        return (int(info.min) - self.zero) * self.scale, (int(info.max) - self.zero) * self.scale
+
+
 @dataclass(frozen=True, eq=False)
 class Value:
     """An ONNX tensor during import.
@@ -23,12 +38,15 @@ class Value:
     dtype: its element type in the model. Data of the IR is fp32 throughout; whole
     numbers and booleans that come in from outside are held in fp32 as they are.
     array: its content if it is known, else None.
+    grid: for data that the model holds in integers, but whose layer gives the real numbers
+    that they stand for; only movement keeps it.
     """
 
     name: str
     shape: Shape
     dtype: np.dtype[Any]
     array: Array | None = None
+    grid: Grid | None = None
 
     @classmethod
     def of(cls, array: Array, name: str = "") -> Value:

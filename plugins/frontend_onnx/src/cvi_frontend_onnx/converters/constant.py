@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from cvi.ir import Array
 from cvi_frontend_onnx.node import Node
 from cvi_frontend_onnx.registry import converts
 from cvi_frontend_onnx.tensors import element_type
 from cvi_frontend_onnx.values import Value, is_float
 
-_COMPARE: dict[str, Callable[[Array, Array], Any]] = {
-    "Equal": np.equal,
-    "Less": np.less,
-    "LessOrEqual": np.less_equal,
-    "Greater": np.greater,
-    "GreaterOrEqual": np.greater_equal,
-    "And": np.logical_and,
-    "Or": np.logical_or,
-    "Xor": np.logical_xor,
-}
-
-_ROUND: dict[str, Callable[[Array], Any]] = {
-    "Floor": np.floor,
-    "Ceil": np.ceil,
-    "Round": np.rint,
-    "Sign": np.sign,
-    "Not": np.logical_not,
-}
-
 _BY_ONNX = (
     "ArgMin",
-    "CumSum",
+    "BitwiseAnd",
+    "BitwiseNot",
+    "BitwiseOr",
+    "BitwiseXor",
+    "EyeLike",
+    "IsInf",
+    "IsNaN",
     "NonZero",
     "ScatterElements",
     "ScatterND",
     "TopK",
-    "Trilu",
 )
 """Rare in shape arithmetic: computed by onnx's own reference. Their results are never
 much larger than their operands."""
@@ -107,6 +91,8 @@ def cast(node: Node) -> Value:
         node.refuse("turns data into or from floats of 8 bits or less")
     if x.array is not None:
         return node.fold(x.array.astype(dtype))
+    if x.grid is not None:
+        node.refuse("casts data of the model's own quantisation")
     if x.dtype == dtype or is_float(dtype):
         return Value(x.name, x.shape, dtype)
     if x.is_float or dtype.kind == "b" or not np.can_cast(x.dtype, dtype):
@@ -120,17 +106,25 @@ def _target(node: Node) -> np.dtype[Any]:
     return element_type(node.attributes.integer("to"), node.where)
 
 
-@converts(*_COMPARE)
-def compare(node: Node) -> Value:
-    a, b = node.arrays()
-    node.will_compute(np.broadcast_shapes(a.shape, b.shape))
-    return node.fold(_COMPARE[node.op_type](a, b))
+@converts("If")
+def if_(node: Node) -> list[Value]:
+    """The branch that is taken; the condition is shape arithmetic."""
+    condition = node.constant(0, "the condition")
+    if condition.size != 1:
+        node.broken(f"the condition has {condition.size} elements")
+    node.attributes.ignore("then_branch", "else_branch")
+    return node.inline(node.attributes.graph("then_branch" if condition.item() else "else_branch"))
 
 
-@converts(*_ROUND)
-def round_(node: Node) -> Value:
-    (array,) = node.arrays()
-    return node.fold(np.asarray(_ROUND[node.op_type](array)).astype(array.dtype))
+@converts("OneHot")
+def one_hot(node: Node) -> Value:
+    indices, depth, values = node.arrays()
+    count = int(depth.reshape(-1)[0])
+    axis = node.axis(node.attributes.integer("axis", -1), indices.ndim + 1)
+    node.will_compute((*indices.shape, max(count, 0)))
+    inside = (indices >= -count) & (indices < count)
+    hot = (np.arange(count) == (indices % max(count, 1))[..., None]) & inside[..., None]
+    return node.fold(np.moveaxis(np.where(hot, values[1], values[0]), -1, axis))
 
 
 @converts("Mod")
@@ -141,13 +135,6 @@ def modulo(node: Node) -> Value:
     if a.dtype.kind in "iu" and not np.all(b):
         node.broken("division by zero")
     return node.fold(np.fmod(a, b) if c_style else np.mod(a, b))
-
-
-@converts("Where")
-def where(node: Node) -> Value:
-    condition, a, b = node.arrays()
-    node.will_compute(np.broadcast_shapes(condition.shape, a.shape, b.shape))
-    return node.fold(np.where(condition, a, b))
 
 
 @converts(*_BY_ONNX)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from cvi import ops
-from cvi.ir import Array
 from cvi_frontend_onnx.converters.spatial import Window, from_2d, onnx_pads, pair, to_2d
 from cvi_frontend_onnx.node import Node
 from cvi_frontend_onnx.registry import converts
@@ -13,15 +12,20 @@ from cvi_frontend_onnx.values import Value, as_fp32
 @converts("Conv")
 def conv(node: Node) -> Value:
     x, weight, bias = _operands(node)
+    op = conv_op(node, x, weight, node.layer if x.rank == 4 else node.helper("2d"))
+    return _run(node, op, x, weight, bias)
+
+
+def conv_op(node: Node, x: Value, weight: Value, name: str) -> ops.Conv2d:
+    """The convolution with the node's attributes, as a layer `name`."""
     window = Window.read(node, x, weight.shape[2:])
-    op = ops.Conv2d(
-        name=node.layer if x.rank == 4 else node.helper("2d"),
+    return ops.Conv2d(
+        name=name,
         stride=pair(window.strides),
         pads=onnx_pads(window.pads),
         dilation=pair(window.dilations),
         group=node.attributes.integer("group", 1),
     )
-    return _run(node, op, x, weight, bias)
 
 
 @converts("ConvTranspose")
@@ -43,28 +47,26 @@ def conv_transpose(node: Node) -> Value:
     return _run(node, op, x, weight, bias)
 
 
-def _operands(node: Node) -> tuple[Value, Array, Array | None]:
-    x = node.operand(0)
+def _operands(node: Node) -> tuple[Value, Value, Value | None]:
+    """The data; weight and bias, which are constants."""
+    x, given = node.operand(0), node.optional(2)
     weight = as_fp32(node.constant(1, "the weight"))
     bias = node.optional_constant(2, "the bias")
     if x.rank not in (3, 4):
         node.refuse(f"works on a tensor of {x.rank} dimensions; 1-D and 2-D are supported")
     if weight.ndim != x.rank:
         node.broken(f"the weight has {weight.ndim} dimensions, the data {x.rank}")
-    return x, weight, None if bias is None else as_fp32(bias)
+    offset = None if bias is None or given is None else Value.of(as_fp32(bias), given.name)
+    return x, Value.of(weight, node.operand(1).name), offset
 
 
 def _run(
     node: Node,
     op: ops.Conv2d | ops.ConvTranspose2d,
     x: Value,
-    weight: Array,
-    bias: Array | None,
+    weight: Value,
+    bias: Value | None,
 ) -> Value:
-    if weight.ndim == 3:
-        weight = weight[..., None]
-    named = node.inputs[1]
-    kernel = Value.of(weight, named.name if named is not None else "")
-    shift = node.inputs[2] if bias is not None else None
-    offset = None if bias is None or shift is None else Value.of(bias, shift.name)
-    return from_2d(node, x, node.emit(op, to_2d(node, x), kernel, offset))
+    if weight.array is not None and weight.rank == 3:
+        weight = Value.of(weight.array[..., None], weight.name)
+    return from_2d(node, x, node.emit(op, to_2d(node, x), weight, bias))

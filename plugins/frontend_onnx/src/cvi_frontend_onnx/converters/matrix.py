@@ -51,7 +51,7 @@ def _general(
     node: Node, a: Value, b: Value, c: Value | None, alpha: np.float32, beta: np.float32
 ) -> Value:
     plain = c is None
-    y = _product(node, a, b, node.layer if plain and alpha == 1 else node.helper("product"))
+    y = product(node, a, b, node.layer if plain and alpha == 1 else node.helper("product"))
     if alpha != 1:
         name = node.layer if plain else node.helper("alpha")
         y = node.emit(ops.Mul(name=name), y, np.full(1, alpha, np.float32))
@@ -73,10 +73,10 @@ def matmul(node: Node) -> Value:
         x, y = node.arrays()
         node.will_compute(ops.MatMul(name=node.layer).infer([a.type, b.type]).shape)
         return node.fold(np.matmul(x, y))
-    return _product(node, a, b, node.layer)
+    return product(node, a, b, node.layer)
 
 
-def _product(node: Node, a: Value, b: Value, name: str) -> Value:
+def product(node: Node, a: Value, b: Value, name: str) -> Value:
     """a @ b in the cheapest form; a constant becomes the weight of a fully connected layer."""
     if b.array is not None and a.array is None and b.elements == b.shape[-1] * b.shape[-2:][0]:
         if b.rank == 1:

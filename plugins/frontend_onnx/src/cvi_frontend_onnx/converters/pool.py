@@ -112,9 +112,11 @@ def global_pool(node: Node) -> Value:
 def _operands(node: Node) -> tuple[Value, Window, tuple[int, ...]]:
     """The data, the window, and the rows and columns that only ceil_mode adds."""
     x = node.operand(0)
-    if x.rank not in (3, 4):
+    if x.rank not in (3, 4, 5):
         node.refuse(f"works on a tensor of {x.rank} dimensions; 1-D and 2-D are supported")
     window = Window.read(node, x)
+    if x.rank == 5 and not all(window.is_one(axis) for axis in (1, 2)):
+        node.refuse("works on windows of three dimensions; 1-D and 2-D are supported")
     if not node.attributes.flag("ceil_mode"):
         return x, window, (0,) * (x.rank - 2)
     return x, window, tuple(_ceil_pad(window, i, size) for i, size in enumerate(x.shape[2:]))

@@ -9,6 +9,7 @@ import numpy as np
 
 from cvi import ops
 from cvi.ir import Array
+from cvi_frontend_onnx.constants import evaluate_node
 from cvi_frontend_onnx.node import Node
 from cvi_frontend_onnx.registry import converts
 from cvi_frontend_onnx.values import Value
@@ -43,11 +44,43 @@ def reduce_(node: Node) -> Value:
     return node.emit(ops.Reduce(name=node.layer, method=method, axes=axes, keepdims=keepdims), x)
 
 
+@converts("ReduceL1", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp")
+def composed(node: Node) -> Value:
+    """Sums of magnitudes, of squares; and logarithms of sums."""
+    x, axes = node.operand(0), _axes(node)
+    keepdims, kind = node.attributes.flag("keepdims", True), node.op_type
+    if not x.elements:
+        node.refuse("reduces an empty tensor")
+    if x.array is not None and not x.is_float:
+        return node.fold(evaluate_node(node, node.arrays())[0])
+    total = node.helper("sum") if kind.startswith("ReduceLog") else node.layer
+    op = ops.Reduce(name=total, method="sum", axes=axes or (), keepdims=keepdims)
+    if kind == "ReduceL1":
+        return node.emit(op, node.emit(ops.Abs(name=node.helper("abs")), x))
+    if kind == "ReduceSumSquare":
+        return node.emit(op, node.emit(ops.Mul(name=node.helper("square")), x, x))
+    if kind == "ReduceLogSum":
+        return node.emit(ops.Log(name=node.layer), node.emit(op, x))
+    return _log_sum_exp(node, x, op)
+
+
+def _log_sum_exp(node: Node, x: Value, total: ops.Reduce) -> Value:
+    """log(sum(exp(x - m))) + m with the maximum m, so that nothing overflows."""
+    most = total.with_(name=node.helper("max"), method="max", keepdims=True)
+    peak = node.emit(most, x)
+    power = node.emit(
+        ops.Exp(name=node.helper("exp")),
+        node.emit(ops.Sub(name=node.helper("below")), x, peak),
+    )
+    log = node.emit(ops.Log(name=node.helper("log")), node.emit(total, power))
+    if peak.shape != log.shape:
+        peak = node.emit(ops.Reshape(name=node.helper("squeeze"), shape=log.shape), peak)
+    return node.emit(ops.Add(name=node.layer), log, peak)
+
+
 @converts("ArgMax")
 def argmax(node: Node) -> Value:
     """Positions of int64 in the model, held in fp32 here."""
-    from cvi_frontend_onnx.constants import evaluate_node
-
     x = node.operand(0)
     if x.array is not None:
         return node.fold(evaluate_node(node, [x.array])[0])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cvi import ops
+from cvi.ir import Array
 from cvi_frontend_onnx.converters.spatial import from_2d, pair, to_2d
 from cvi_frontend_onnx.node import Node
 from cvi_frontend_onnx.registry import converts
@@ -58,8 +59,8 @@ def resize(node: Node) -> Value:
 def _mode(node: Node, mode: str) -> str:
     if mode == "bilinear":
         return "linear"
-    if mode not in ("nearest", "linear"):
-        node.refuse(f"the mode {mode!r} is not supported; nearest and linear are")
+    if mode not in ("nearest", "linear", "cubic"):
+        node.broken(f"the mode is {mode!r}")
     return mode
 
 
@@ -141,11 +142,13 @@ def _resized(
         name=node.layer if x.rank == 4 else node.helper("2d"),
         size=pair(target.sizes),
         scales=(rows, columns),
-        mode=mode,
+        mode="linear" if mode == "cubic" else mode,
         coordinates=coordinates,
         nearest_mode=nearest,
     )
     flat = to_2d(node, x)
+    if mode == "cubic":
+        return from_2d(node, x, _cubic(node, flat, op))
     factors = _whole_factors(op, flat)
     if factors is not None:
         return from_2d(node, x, node.emit(ops.Upsample(name=op.name, factors=factors), flat))
@@ -164,3 +167,38 @@ def _whole_factors(op: ops.Resize, x: Value) -> tuple[int, int] | None:
             return None
         factors.append(factor)
     return factors[0], factors[1]
+
+
+def _cubic(node: Node, x: Value, op: ops.Resize) -> Value:
+    """The product with the interpolation's matrix along rows, then along columns."""
+    a = node.attributes.number("cubic_coeff_a", -0.75)
+    inside = node.attributes.flag("exclude_outside")
+    for axis, length in enumerate(x.shape[2:]):
+        node.will_compute((op.size[axis], length))
+    high, wide = (
+        _cubic_matrix(op.coordinate(axis, x.shape[2 + axis]), x.shape[2 + axis], a, inside)
+        for axis in (0, 1)
+    )
+    turned = node.emit(ops.Permute(name=node.helper("rows_last"), order=(0, 1, 3, 2)), x)
+    rows = node.emit(ops.FullyConnected(name=node.helper("rows")), turned, high)
+    back = node.emit(ops.Permute(name=node.helper("columns_last"), order=(0, 1, 3, 2)), rows)
+    return node.emit(ops.FullyConnected(name=op.name), back, wide)
+
+
+def _cubic_matrix(at: Array, length: int, a: float, inside: bool) -> Array:
+    """fp32[size, length]: the weight of every source pixel in every result pixel.
+
+    at: the source coordinates. a: the cubic's slope at distance 1. inside: pixels outside of
+    the data do not count (the others then weigh more), else they are those of the edge.
+    """
+    first = np.floor(at).astype(np.int64)[:, None] + np.arange(-1, 3)
+    far = np.abs(at[:, None] - first).astype(np.float64)
+    near = ((a + 2) * far - (a + 3)) * far * far + 1
+    weights = np.where(far <= 1, near, ((far - 5) * far + 8) * far * a - 4 * a)
+    weights = np.where(far < 2, weights, 0)
+    if inside:
+        weights = np.where((first >= 0) & (first < length), weights, 0)
+        weights /= weights.sum(axis=1, keepdims=True)
+    matrix = np.zeros((len(at), length))
+    np.add.at(matrix, (np.arange(len(at))[:, None], np.clip(first, 0, length - 1)), weights)
+    return matrix.astype(np.float32)

@@ -218,17 +218,40 @@ def _gathered(node: Node, x: Value, axis: int, indices: Array) -> Value:
 
 @converts("GatherND")
 def gather_nd(node: Node) -> Value:
-    """On data: indices into the first dimension, as PyTorch writes x[[3, 1]]."""
+    """On data: indices into the first dimension, as PyTorch writes x[[3, 1]], or a grid of
+    rows and columns as in x[rows[:, None], columns]."""
     from cvi_frontend_onnx.constants import evaluate_node
 
     x, indices = node.operand(0), node.constant(1, "the indices")
     if x.array is not None:
         return node.fold(evaluate_node(node, [x.array, indices])[0])
-    if node.attributes.integer("batch_dims", 0) or indices.shape[-1:] != (1,):
+    depth = indices.shape[-1] if indices.ndim else 0
+    if node.attributes.integer("batch_dims", 0) or not 1 <= depth <= x.rank or not indices.size:
         node.refuse("gathers data at indices into several dimensions")
-    if indices.size and (indices.min() < -x.shape[0] or indices.max() >= x.shape[0]):
-        node.broken(f"an index is outside of the {x.shape[0]} elements")
-    return _gathered(node, x, 0, indices[..., 0])
+    sizes = np.array(x.shape[:depth])
+    if np.any(indices < -sizes) or np.any(indices >= sizes):
+        node.broken(f"an index is outside of {x.shape}")
+    if depth == 1:
+        return _gathered(node, x, 0, indices[..., 0])
+    return _grid(node, x, indices % sizes)
+
+
+def _grid(node: Node, x: Value, indices: Array) -> Value:
+    """Every combination of positions along the first dimensions."""
+    depth = indices.shape[-1]
+    picked = [
+        [int(i) for i in np.moveaxis(indices[..., axis], axis, 0).reshape(len_, -1)[:, 0]]
+        for axis, len_ in enumerate(indices.shape[:-1])
+    ]
+    regular = len(picked) == depth and np.array_equal(
+        np.stack(np.meshgrid(*picked, indexing="ij"), -1), indices
+    )
+    if not regular:
+        node.refuse("gathers data at indices into several dimensions that form no grid")
+    for axis, positions in enumerate(picked):
+        name = node.layer if axis == depth - 1 else node.helper(f"axis{axis}")
+        x = pick(name, node, x, axis, positions)
+    return x
 
 
 @converts("GatherElements")
@@ -247,6 +270,8 @@ def pad(node: Node) -> Value:
     """Negative pads crop first."""
     x, mode = node.operand(0), node.attributes.string("mode", "constant")
     before, after, value = _pads(node, x)
+    if mode == "wrap" and x.array is None:
+        return _wrapped(node, x, before, after)
     if mode not in ("constant", "edge", "reflect"):
         node.refuse(f"the mode {mode!r} is not supported")
     if min(*before, *after) < 0:
@@ -254,6 +279,8 @@ def pad(node: Node) -> Value:
             node.refuse(f"crops in the mode {mode!r}")
         x = _cropped(node, x, before, after)
         before, after = [max(p, 0) for p in before], [max(p, 0) for p in after]
+    if x.grid is not None:
+        value = (value - x.grid.zero) * x.grid.scale
     op = ops.Pad(name=node.layer, before=tuple(before), after=tuple(after), mode=mode, value=value)
     if x.array is not None and not x.is_float:
         node.will_compute(tuple(map(sum, zip(before, x.shape, after, strict=True))))
@@ -262,6 +289,17 @@ def pad(node: Node) -> Value:
             return node.fold(np.pad(x.array, widths, constant_values=int(value)))
         return node.fold(np.pad(x.array, widths, mode=mode))  # type: ignore[call-overload]
     return node.emit(op, x)
+
+
+def _wrapped(node: Node, x: Value, before: Sequence[int], after: Sequence[int]) -> Value:
+    """The tensor repeated without end along every axis, cut to the new size."""
+    axes = [axis for axis in range(x.rank) if before[axis] or after[axis]]
+    for axis in axes:
+        size = x.shape[axis]
+        positions = [i % size for i in range(-before[axis], size + after[axis])]
+        name = node.layer if axis == axes[-1] else node.helper(f"axis{axis}")
+        x = pick(name, node, x, axis, positions)
+    return x
 
 
 def _pads(node: Node, x: Value) -> tuple[list[int], list[int], float]:

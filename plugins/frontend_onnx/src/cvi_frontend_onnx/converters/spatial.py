@@ -5,6 +5,7 @@ A 1-D tensor [n, c, l] becomes [n, c, l, 1], so that kernels are k x 1.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,6 +53,11 @@ class Window:
             node.broken(f"auto_pad is {self.auto_pad!r}")
         if min(p for pads in self.pads for p in pads) < 0:
             node.refuse(f"pads {self.pads} are negative")
+
+    def is_one(self, axis: int) -> bool:
+        """Whether every window has one element along a dimension, each element its own."""
+        single = self.kernel[axis] == self.strides[axis] == 1
+        return single and not any(self.pads[axis]) and self.auto_pad == "NOTSET"
 
     def check_length(
         self, node: Node, label: str, values: Sequence[object], dims: int | None = None
@@ -124,14 +130,17 @@ def onnx_pads(pads: Sequence[tuple[int, int]]) -> tuple[int, int, int, int]:
 
 
 def to_2d(node: Node, x: Value) -> Value:
-    """A 1-D tensor [n, c, l] as [n, c, l, 1]; 2-D as it is."""
+    """A 1-D tensor [n, c, l] as [n, c, l, 1]; 2-D as it is; the last two dimensions of 3-D as
+    one, for windows that have one element along both."""
     if x.rank == 4:
         return x
-    return node.emit(ops.Reshape(name=node.helper("to_2d"), shape=(*x.shape, 1)), x)
+    shape = (*x.shape, 1) if x.rank == 3 else (*x.shape[:3], math.prod(x.shape[3:]))
+    return node.emit(ops.Reshape(name=node.helper("to_2d"), shape=shape), x)
 
 
 def from_2d(node: Node, x: Value, y: Value) -> Value:
-    """The result for the operand x, back in 1-D if that is what x is."""
+    """The result for the operand x, back in as many dimensions as x has."""
     if x.rank == 4:
         return y
-    return node.emit(ops.Reshape(name=node.layer, shape=y.shape[:3]), y)
+    shape = y.shape[:3] if x.rank == 3 else (*y.shape[:3], *x.shape[3:])
+    return node.emit(ops.Reshape(name=node.layer, shape=shape), y)

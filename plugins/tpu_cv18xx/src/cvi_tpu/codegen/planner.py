@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
-from math import prod
+from math import inf, prod
 
 from cvi.errors import UnsupportedError
 from cvi.ir import Op
@@ -87,12 +87,15 @@ class TiledOp(ABC):
     target: where they live in DRAM. output: extents (n, c, h, w) of the result, the dims of
     `target` unless they are given.
     reduction: extent of the summed dimension that may be cut (1 when there is none).
+    prefers_overlap: a smaller part of the reduction may be better than the largest that fits
+    if it leaves room for double buffering.
     element_bytes: of the result, 1 or 2 (BF16). strict: the instructions need operands in
     default layout. repeats_channels: an operand with one channel stands for all channels of
     the result. converts: operands are loaded as elements of the result's type.
     """
 
     reduction: int = 1
+    prefers_overlap: bool = False
     orders: tuple[str, ...] = ("nchwk",)
     strict: bool = True
     repeats_channels: bool = False
@@ -281,11 +284,13 @@ class Slot:
 
 @dataclass(frozen=True)
 class Plan:
-    """A chosen cut with the room for every slot."""
+    """A chosen cut with the room for every slot. overlaps: what a tile needs is loaded while
+    the one before is computed."""
 
     cut: Cut
     slots: Mapping[str, Slot]
     cost: float
+    overlaps: bool
 
 
 def plan(op: TiledOp) -> Plan:
@@ -304,9 +309,9 @@ def _search(op: TiledOp) -> Plan:
         for tile_sizes in deeper:
             footprint = measure(op, divisions, tile_sizes)
             fitted = None if footprint is None else fit_best(op, footprint, tile_sizes)
-            if fitted is not None:
-                if best is None or fitted.cost < best.cost:
-                    best = fitted
+            if fitted is not None and (best is None or fitted.cost < best.cost):
+                best = fitted
+            if fitted is not None and (fitted.overlaps or not op.prefers_overlap):
                 break
     if best is None:
         raise UnsupportedError(
@@ -362,7 +367,7 @@ def candidates(op: TiledOp) -> Iterator[list[Sizes]]:
     """Tile sizes worth looking at.
 
     Each list has one tile size of the result with ever smaller parts of the reduction: the
-    first that fits is the best of the list.
+    first that fits is the best of the list (but see `TiledOp.prefers_overlap`).
     """
     n, c, h, w = op.output
     units = op.units()
@@ -414,11 +419,11 @@ def fit(
     """Slots and cost with at most `buffers` copies of each slot, None if too big."""
     counts = footprint.counts
     slots: dict[str, Slot] = {}
-    dma = 0.0
+    dma, transfers = 0.0, 0
     for name, depends, size, cycles in footprint.loads:
         times = reloads(order, counts, depends)
         slots[name] = Slot(size, min(buffers, times))
-        dma += times * cycles
+        dma, transfers = dma + times * cycles, transfers + times
     tiles = prod(counts[d] for d in "nchw")
     slots["out"] = Slot(footprint.out_bytes, min(buffers, tiles))
     if sum(slot.bytes * slot.copies for slot in slots.values()) > op.ctx.lane_bytes:
@@ -426,8 +431,16 @@ def fit(
     dma += tiles * footprint.store_cycles
     steps = tiles * counts["k"]
     tiu = steps * footprint.tile_cycles
-    overlap = max(dma, tiu) if buffers > 1 else dma + tiu
-    return Plan(Cut(*tile_sizes, order), slots, overlap + (dma + tiu) / steps)
+    cost = (max(dma, tiu) if buffers > 1 else dma + tiu) + (dma + tiu) / steps
+    if not in_one_stream(op.spec, steps, transfers + tiles):
+        cost = inf
+    return Plan(Cut(*tile_sizes, order), slots, cost, buffers > 1)
+
+
+def in_one_stream(spec: ChipSpec, tiu: int, tdma: int) -> bool:
+    """Whether a routine can hold so many instructions of the two engines."""
+    sizes = (tiu * spec.tiu.size, tdma * spec.tdma.size)
+    return all(size <= limit for size, limit in zip(sizes, spec.stream_bytes, strict=True))
 
 
 def reloads(order: str, counts: Mapping[str, int], depends: str) -> int:

@@ -1,8 +1,9 @@
 """Which casts bring a value from the forms that it has to the one that is asked for.
 
 On the TPU int8 becomes BF16 and the other way round, and fp32 and BF16 differ in their
-lower halves (FACTS_TPU 7.5). Between int8 and fp32 the runtime's CPU function is exact;
-where a chip has none, the way leads over BF16.
+lower halves (FACTS_TPU 7.5): one copy in local memory on every chip, which is cheaper than
+another routine on the CPU. Between int8 and fp32 the runtime's CPU function is exact; where
+a chip has none, the way leads over BF16.
 """
 
 from __future__ import annotations

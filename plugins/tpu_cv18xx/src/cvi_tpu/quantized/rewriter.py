@@ -56,6 +56,7 @@ class Rewriter:
         self._thresholds = thresholds
         self._forms: dict[str, dict[DType, Operand]] = {}
         self._indices: set[str] = set()
+        self._stores: dict[int, str] = {}
         self._parts: dict[str, tuple[Operand, ...]] = {}
 
     # -- the float graph ----------------------------------------------------
@@ -207,10 +208,14 @@ class Rewriter:
         return name
 
     def store(self, layer: str, suffix: str, array: Array) -> str:
-        """Add a constant; returns its name."""
-        name = self.fresh(layer, suffix)
-        self.graph.constants[name] = np.ascontiguousarray(array)
-        return name
+        """Add a constant; returns its name. The steps of a layer share what is equal."""
+        array = np.ascontiguousarray(array)
+        content = (layer, suffix, array.dtype.str, array.shape, array.tobytes())
+        known = self._stores.get(hash(content))
+        if known is None or not np.array_equal(self.graph.constants[known], array):
+            known = self._stores[hash(content)] = self.fresh(layer, suffix)
+            self.graph.constants[known] = array
+        return known
 
     def add(self, op: Op) -> Operand:
         """Add a helper op."""

@@ -75,7 +75,7 @@ class TpuScheme:
             to.precision, to.read_in = choices[op.name].precision, choices.read_in(op.name)
             choices.rule(op)(op, to)
         to.graph.outputs = tuple(
-            to.form(name, DType.FP32 if _is_list(graph, name) else _TYPES[outputs_type]).name
+            to.form(name, DType.FP32 if _has_no_scale(name, to) else _TYPES[outputs_type]).name
             for name in graph.outputs
         )
         to.graph.check()
@@ -162,10 +162,11 @@ def _problems(graph: Graph, choices: Choices) -> Iterator[str]:
         yield from (f"{layer.name} ({layer.kind}): {problem}" for problem in choice.problems)
 
 
-def _is_list(graph: Graph, name: str) -> bool:
-    """Whether a value is a list of boxes: numbers of classes and pixels have no one scale."""
-    op = graph.get(name)
-    return op is not None and bool(op.incomparable)
+def _has_no_scale(name: str, to: Rewriter) -> bool:
+    """Whether a value is made of positions or is a list of boxes: numbers of classes and
+    pixels have no one scale."""
+    op = to.source.get(name)
+    return to.is_index(name) or (op is not None and bool(op.incomparable))
 
 
 def _input_type(op: Input, graph: Graph, choices: Choices, asked: str) -> DType:

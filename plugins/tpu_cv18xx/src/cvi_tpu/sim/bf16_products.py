@@ -3,7 +3,7 @@ sum rounded toward zero, so the order is part of the result (FACTS_TPU 3.3, 3.5,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
 
 import numpy as np
@@ -14,6 +14,7 @@ from cvi_tpu.isa.instructions import Const, Conv, Depthwise, MatMul, Window
 from cvi_tpu.isa.operands import Local, align, ceil_div
 from cvi_tpu.sim import bf16
 from cvi_tpu.sim.bf16 import Float32
+from cvi_tpu.sim.bf16_sum import BLOCK, Sum, is_plain
 from cvi_tpu.sim.bf16_tensor import fill_pattern
 from cvi_tpu.sim.memory import MOST_ELEMENTS, LocalMemory, check_size, check_work, element
 from cvi_tpu.sim.window import check_output, expand, taps
@@ -30,15 +31,26 @@ def conv(memory: LocalMemory, op: Conv) -> None:
     x = _expanded(memory, op.input, op.window, op.result)
     weights = _conv_weights(memory, op)
     acc = _start(memory, op.result, op.partial, op.partial_plane)
-    _, _, oh, ow = op.result.shape
-    for k, tap in enumerate(taps(op.window, x, oh, ow)):
-        for i in range(tap.shape[1]):
-            factor = weights[None, :, k, i, None, None]
-            acc = bf16.add(acc, bf16.multiply(tap[:, i : i + 1], factor))
+    _, count, oh, ow = op.result.shape
+    views = list(taps(op.window, x, oh, ow))
+    plain = is_plain(x, weights, acc, len(views) * x.shape[1])
+    step = max(1, BLOCK // (acc.size // count))
+    for first in range(0, count, step):
+        part = slice(first, first + step)
+        acc[:, part] = _sums(views, weights[part], acc[:, part], plain)
     if op.partial & 2:
         _store_fp32(memory, op.result, op.partial_plane, acc)
         return
     _finish(memory, op, acc)
+
+
+def _sums(views: Sequence[Float32], weights: Float32, start: Float32, plain: bool) -> Float32:
+    """Sums of some output channels."""
+    total = Sum(np.ascontiguousarray(start), plain=plain)
+    for k, tap in enumerate(views):
+        for i in range(tap.shape[1]):
+            total.add(tap[:, i : i + 1], weights[None, :, k, i, None, None])
+    return total.total
 
 
 def _expanded(memory: LocalMemory, tensor: Local, window: Window, result: Local) -> Float32:
@@ -71,11 +83,12 @@ def depthwise(memory: LocalMemory, op: Depthwise) -> None:
         strides = (0, align(kh * kw * _SIZE, memory.unit), kw * _SIZE, _SIZE)
         stored = memory.read(op.weight, (1, c, kh, kw), strides, _PATTERN)
         weights = bf16.decode(stored).reshape(c, kh * kw)
-    acc: Float32 = np.zeros(op.result.shape, np.float32)
+    start: Float32 = np.zeros(op.result.shape, np.float32)
+    acc = Sum(start, plain=is_plain(x, weights, start, kh * kw))
     _, _, oh, ow = op.result.shape
     for k, tap in enumerate(taps(op.window, x, oh, ow)):
-        acc = bf16.add(acc, bf16.multiply(tap, weights[:, k, None, None]))
-    _finish(memory, op, acc)
+        acc.add(tap, weights[:, k, None, None])
+    _finish(memory, op, acc.total)
 
 
 def _finish(memory: LocalMemory, op: Conv | Depthwise, acc: Float32) -> None:
@@ -100,11 +113,12 @@ def matmul(memory: LocalMemory, op: MatMul) -> None:
     check_work(result.shape, op.left.columns, _MOST_WORK)
     left = bf16.decode(memory.tensor(memory.as_tensor(op.left))).reshape(op.left.rows, -1)
     start = _start(memory, result, op.partial, op.partial_plane)
-    acc: Array = start.reshape(op.result.rows, -1)
-    right = _right(memory, op, acc.shape[1])
+    flat = np.ascontiguousarray(start.reshape(op.result.rows, -1))
+    right = _right(memory, op, flat.shape[1])
+    total = Sum(flat, plain=is_plain(left, right, flat, op.left.columns))
     for k in _depth_order(op):
-        acc = bf16.add(acc, bf16.multiply(left[:, k : k + 1], right[k]))
-    acc = acc.reshape(result.shape)
+        total.add(left[:, k : k + 1], right[k])
+    acc: Array = total.total.reshape(result.shape)
     if op.partial & 2:
         _store_fp32(memory, result, op.partial_plane, acc)
         return

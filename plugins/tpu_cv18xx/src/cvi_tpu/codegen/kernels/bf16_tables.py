@@ -12,7 +12,7 @@ from cvi_tpu.codegen.planner import Load, Tile, tile_bytes
 from cvi_tpu.isa.instructions import Arith, ArithOp, Const, Instruction, Lut
 from cvi_tpu.isa.operands import Dram, Local
 from cvi_tpu.quantized import bf16
-from cvi_tpu.quantized.ops import Bf16Interpolate, Bf16Split, Bf16Table
+from cvi_tpu.quantized.ops import Bf16Interpolate, Bf16Split
 
 TABLE_SHAPE = (32, 8)
 TABLE_BYTES = 512
@@ -131,5 +131,3 @@ KINDS: dict[type[Op], type[TiledTable]] = {
 }
 
 register(KINDS)
-
-__all__ = ["Bf16Table", "TiledTable"]

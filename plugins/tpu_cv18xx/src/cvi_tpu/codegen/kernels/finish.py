@@ -4,7 +4,7 @@ one for every output channel (FACTS_TPU 2.3)."""
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -106,4 +106,4 @@ def round_to_bf16(ctx: Context, bias: Array | None, channels: int, *, relu: bool
 
 def typed(view: View, shape: tuple[int, ...], element_bytes: int) -> View:
     """Stored bytes as elements of some size."""
-    return replace(View.dense(view.region, view.address, shape, element_bytes))
+    return View.dense(view.region, view.address, shape, element_bytes)

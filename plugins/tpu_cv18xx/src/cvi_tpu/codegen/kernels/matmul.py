@@ -63,6 +63,7 @@ class TiledMatMul(TiledOp):
     """
 
     orders = ("nchwk", "ncwhk")
+    prefers_overlap = True
 
     def __init__(self, ctx: Context, op: Product, left: View, right: View, target: View) -> None:
         lead, (rows, columns) = target.shape[:-2], target.shape[-2:]

@@ -57,7 +57,8 @@ class CpuFunction(Op):
     file). shape, dtype, scale: of the result; scale only of an int8 one.
 
     The function sees four dimensions: fewer are filled with 1 at the end, more are refused.
-    Some functions find their operands by name or by shape, not by order.
+    Some functions find their operands by name or by shape, not by order. patterns: operands of
+    uint16 are BF16.
     """
 
     function: str
@@ -65,12 +66,14 @@ class CpuFunction(Op):
     shape: Shape
     dtype: DType = DType.FP32
     scale: float | None = None
+    patterns: bool = False
 
     def infer(self, inputs: Types) -> TensorType:
         for x in operands(self, inputs, 1, max(1, len(inputs))):
             require(self, len(x.shape) <= FILE_DIMS, f"a CPU function cannot read {x}")
-            # arrays of both hold uint16, so `evaluate` could not tell
-            require(self, x.dtype is not DType.BF16, f"reads {x}; cast it to fp32 before")
+            # arrays of both hold uint16, so `evaluate` cannot tell
+            known = x.dtype is not DType.BF16 or self.patterns
+            require(self, known, f"reads {x}; cast it to fp32 before")
         require(self, len(self.shape) <= FILE_DIMS, f"a CPU function cannot give {self.shape}")
         positive(self, "shape", self.shape)
         keys = [key for key, _ in self.arguments]
@@ -102,7 +105,8 @@ class CpuFunction(Op):
         read = []
         for name, x in zip(self.inputs, inputs, strict=True):
             assert x is not None
-            read.append(Operand(name, DType.of(x), x.reshape(four_dims(x.shape))))
+            kind = DType.BF16 if self.patterns and x.dtype == np.uint16 else DType.of(x)
+            read.append(Operand(name, kind, x.reshape(four_dims(x.shape))))
         element = Element.of(self.dtype)
         result = Tensor(name=self.name, element=element, shape=four_dims(self.shape))
         stored = decode_arguments(encode_arguments(dict(self.arguments)))

@@ -7,6 +7,7 @@ def load() -> None:
         activation,
         bf16_eltwise,
         bf16_functions,
+        bf16_lookup,
         bf16_recurrent,
         bf16_rows,
         conv,

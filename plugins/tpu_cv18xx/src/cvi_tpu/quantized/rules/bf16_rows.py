@@ -32,14 +32,17 @@ from cvi_tpu.quantized.rules.filters import Window
 from cvi_tpu.quantized.rules.instance_norm import is_plain
 from cvi_tpu.quantized.rules.pool import fits_in_lane
 
-_NEVER_LARGEST = -(2.0**96)
+NEVER_LARGEST = -(2.0**96)
 """Fills rows of which the largest value is wanted; any number less it is finite."""
 
 
 class Rows:
     """A tensor seen as rows along some axes, and the chain that computes on it."""
 
-    def __init__(self, op: Op, to: Rewriter, axes: tuple[int, ...], padding: float) -> None:
+    def __init__(
+        self, op: Op, to: Rewriter, axes: tuple[int, ...], padding: float, width: int = 0
+    ) -> None:
+        """padding: what fills the last piece. width: of a piece, 0 for as long as can be."""
         self.op, self.to = op, to
         x = to.bf16(op.inputs[0])
         self._shape = x.shape
@@ -47,8 +50,10 @@ class Rows:
         self._order = kept + axes
         self.outer = math.prod(x.shape[i] for i in kept)
         self.length = math.prod(x.shape[i] for i in axes)
-        self.pieces = pieces(self.length, to.spec.max_size)
-        self._width = math.ceil(self.length / self.pieces)
+        self.pieces = (
+            math.ceil(self.length / width) if width else pieces(self.length, to.spec.max_size)
+        )
+        self.width = width or math.ceil(self.length / self.pieces)
         self.x = self._laid_out(x, padding)
 
     def _laid_out(self, x: Operand, padding: float) -> Operand:
@@ -57,17 +62,17 @@ class Rows:
         if self._order != tuple(range(len(x.shape))):
             chain.then("rows_last", Permute(name="", inputs=("",), order=self._order))
         chain.reshape("rows", (1, self.outer, 1, self.length))
-        more = self.pieces * self._width - self.length
+        more = self.pieces * self.width - self.length
         if more:
             after = (0, 0, 0, more)
             pad = Pad(name="", inputs=("",), before=(0,) * 4, after=after, value=padding)
             chain.then("filled", pad)
-        chain.reshape("pieces", (1, self.outer, self.pieces, self._width))
+        chain.reshape("pieces", (1, self.outer, self.pieces, self.width))
         return chain.end()
 
     def along(self, values: Array, suffix: str) -> Operand:
         """A constant with an element for each place in a row; all rows have it."""
-        shape = (1, 1, self.pieces, self._width)
+        shape = (1, 1, self.pieces, self.width)
         name = self.to.store(self.op.name, suffix, encode(values.astype(np.float32)).reshape(shape))
         return Operand(name, shape, 1.0, DType.BF16)
 
@@ -111,13 +116,13 @@ class Rows:
     def _kernels(self) -> list[tuple[int, int]]:
         """Windows over the elements of a piece, then over the pieces."""
         across = [(self.pieces, 1)] if self.pieces > 1 else []
-        return [(1, self._width), *across]
+        return [(1, self.width), *across]
 
     def restore(self, chain: Chain) -> None:
         """Append what brings rows back into the shape of the operand."""
         permuted: Shape = tuple(self._shape[i] for i in self._order)
-        if self.pieces * self._width > self.length:
-            chain.reshape("joined", (1, self.outer, 1, self.pieces * self._width))
+        if self.pieces * self.width > self.length:
+            chain.reshape("joined", (1, self.outer, 1, self.pieces * self.width))
             chain.cut("unfilled", (1, self.outer, 1, self.length))
         chain.reshape("axes", permuted)
         back = tuple(int(i) for i in np.argsort(self._order))
@@ -138,7 +143,7 @@ def softmax(op: Softmax, to: Rewriter) -> None:
 
     The logarithm is x - largest - ln of the sum.
     """
-    rows = Rows(op, to, (op.axis,), _NEVER_LARGEST)
+    rows = Rows(op, to, (op.axis,), NEVER_LARGEST)
     largest = rows.chain()
     rows.largest(largest)
     below = rows.chain()

@@ -11,6 +11,7 @@ from cvi_tpu.quantized.ops import CpuFunction, Int8MaxPool2d
 from cvi_tpu.quantized.ops.cpu import FILE_DIMS
 from cvi_tpu.quantized.registry import TPU, quantizes, requires
 from cvi_tpu.quantized.rewriter import Chain, Operand, Rewriter
+from cvi_tpu.quantized.rules.detection import has_cpu_functions
 
 BLOCK, SIDE = 256, 16
 """The runtime wants the maximum of every 256 elements (FACTS_CVIMODEL 6, argmax), which are
@@ -18,14 +19,16 @@ pooled as planes of 16 x 16."""
 
 LOWEST = -128
 
+requires(ArgMax, Embedding, precision=TPU)(has_cpu_functions)
+
 
 @quantizes(ArgMax)
 def argmax(op: ArgMax, to: Rewriter) -> None:
     """The TPU brings the axis to the end and finds the maximum of every block, the
     runtime's argmax_v3 finds where it is.
 
-    Its functions argmax and argmax_with_conf are of no use: one is wrong for rows without
-    a positive maximum, the other gives values too.
+    The runtime's older argmax overlooks rows without a positive maximum, and all of these
+    functions ignore what follows the axis (FACTS_TOOLCHAIN 3.7).
     """
     x = _rows(op, to)
     index = CpuFunction(
@@ -35,10 +38,10 @@ def argmax(op: ArgMax, to: Rewriter) -> None:
         arguments=(("axis", 1),),
         shape=x.shape[:1],
     )
-    to.define_indices(_shaped(op, to, index))
+    to.define_indices(shaped(op, to, index))
 
 
-def _shaped(op: Op, to: Rewriter, function: CpuFunction) -> Op:
+def shaped(op: Op, to: Rewriter, function: CpuFunction) -> Op:
     """The op that gives the layer's result: the function, or a Reshape of what it gives."""
     if function.shape == op.type.shape:
         return function.with_(name=op.name, source=op.source)
@@ -97,7 +100,7 @@ def embedding(op: Embedding, to: Rewriter) -> None:
         dtype=to.precision,
         scale=scale,
     )
-    to.define(_shaped(op, to, rows))
+    to.define(shaped(op, to, rows))
 
 
 @requires(Embedding, precision=TPU)
@@ -121,13 +124,3 @@ def table_is_constant(op: Embedding, graph: Graph, spec: ChipSpec) -> bool:
     make it a constant
     """
     return op.inputs[1] in graph.constants
-
-
-@requires(ArgMax)
-@requires(Embedding, precision=TPU)
-def has_cpu_functions(op: ArgMax | Embedding, graph: Graph, spec: ChipSpec) -> bool:
-    """the chip's runtime has no CPU functions, and the TPU cannot do it alone
-
-    leave it to the host: end the network before it with --outputs, or begin behind it
-    """
-    return spec.has_cpu_functions
