@@ -295,6 +295,7 @@ def page(
     for result in results:
         lines += [f"## {result.name}", "", f"{result.images} images.", ""]
         lines += [_row(_HEAD), "|" + "---|" * len(_HEAD), *map(_row, map(_cells, result.scores))]
+        lines += ["", *result.notes]
         ranked_in = f"{result.layers} layers ranked in {result.search_cpu_s:.1f} CPU seconds"
         lines += ["", f"{ranked_in} ({SEARCHED} images).", ""]
     lines += section(search) if search else []

@@ -68,9 +68,10 @@ METHODS: dict[str, Method] = {
 
 
 AUTO = "auto"
-"""The best of CANDIDATES for each layer; see `cvi.calibrate.tune`."""
+"""The better of CANDIDATES for each layer; see `cvi.calibrate.tune`. Methods that clip more
+are none: their errors add up over the layers, which a trial of one layer does not see."""
 
-CANDIDATES = ("kld", "max", "percentile", "mse")
+CANDIDATES = ("kld", "max")
 
 
 def method_of(name: str) -> Method:

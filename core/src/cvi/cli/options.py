@@ -225,7 +225,7 @@ class DataOptions:
     method: Annotated[
         str,
         typer.Option(
-            help="kld, max, percentile, mse, or auto: the best of them for each layer.",
+            help="kld, max, percentile, mse, or auto: kld or max for each layer.",
             rich_help_panel=_DATA,
         ),
     ] = "auto"
