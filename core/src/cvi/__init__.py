@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cvi.evaluate.api import Evaluated, evaluate_classifier
     from cvi.flow.api import (
         Conversion,
         calibrate_model,
@@ -20,16 +21,20 @@ if TYPE_CHECKING:
     from cvi.flow.examine import Examination, Verdict, check, inspect
     from cvi.flow.images import ImageOptions
     from cvi.flow.running import run
+    from cvi.search.api import Budget, Search, search_precision
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Conversion", "Examination", "ImageOptions", "Verdict", "calibrate_model", "check",
-    "compare_files", "convert", "deploy", "inspect", "load", "run", "transform",
+    "Budget", "Conversion", "Evaluated", "Examination", "ImageOptions", "Search", "Verdict",
+    "calibrate_model", "check", "compare_files", "convert", "deploy", "evaluate_classifier",
+    "inspect", "load", "run", "search_precision", "transform",
 ]  # fmt: skip
 
 _HOME = {
+    "Budget": "cvi.search.api",
     "Conversion": "cvi.flow.api",
+    "Evaluated": "cvi.evaluate.api",
     "Examination": "cvi.flow.examine",
     "ImageOptions": "cvi.flow.images",
     "Verdict": "cvi.flow.examine",
@@ -38,9 +43,12 @@ _HOME = {
     "compare_files": "cvi.flow.api",
     "convert": "cvi.flow.api",
     "deploy": "cvi.flow.api",
+    "evaluate_classifier": "cvi.evaluate.api",
     "inspect": "cvi.flow.examine",
     "load": "cvi.flow.api",
     "run": "cvi.flow.running",
+    "Search": "cvi.search.api",
+    "search_precision": "cvi.search.api",
     "transform": "cvi.flow.api",
 }
 

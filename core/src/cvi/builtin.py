@@ -19,6 +19,8 @@ COMMANDS = (
     Command("calibrate", "Find the thresholds of all layers from images", "cvi.cli.calibrate:app"),
     Command("deploy", "Quantise, compile and verify an fp32 IR file", "cvi.cli.deploy:app"),
     Command("run", "Run a cvimodel or an IR file on tensors or an image", "cvi.cli.run:app"),
+    Command("search", "Find the layers that need BF16", "cvi.cli.search:app"),
+    Command("eval", "Accuracy of a classifier over labelled images", "cvi.cli.eval:app"),
     Command("compare", "Compare two sets of tensors", "cvi.cli.compare:app"),
     Command("inspect", "Inputs, outputs, ops, parameters and MACs", "cvi.cli.inspect:app"),
     Command("check", "Which layers a chip can run, and why not", "cvi.cli.check:app"),

@@ -184,6 +184,14 @@ class Describes(Protocol):
 
 
 @runtime_checkable
+class Estimates(Protocol):
+    """A chip with a cost model."""
+
+    def estimate(self, graph: Graph) -> float:
+        """Estimated cycles of the program of a quantised graph."""
+
+
+@runtime_checkable
 class LimitsTypes(Protocol):
     """A chip whose programs cannot be fed with, or give, every element type."""
 

@@ -50,7 +50,8 @@ def test_whole_conversion(net: World) -> None:
     result = convert(progress=log)
     assert Path("net.cvimodel").read_bytes() == b"program"
     assert log.stages == [stage.name for stage in STAGES]
-    assert log.steps == [(1, 3), (2, 3), (3, 3)]
+    samples = layers = [(1, 3), (2, 3), (3, 3)]
+    assert log.steps == samples + layers
     assert list(result.comparisons) == ["verify-float", "verify-quantised", "verify-machine"]
     assert all(comparison.passed for comparison in result.comparisons.values())
     assert [row.name for row in result.comparisons["verify-quantised"].rows] == list(NAMES)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from cvi.calibrate.histogram import Histograms, LayerHistogram
-from cvi.calibrate.methods import Method, method_of
-from cvi.calibrate.table import CalibrationTable, Threshold
+from cvi.calibrate.methods import AUTO, CANDIDATES, Method, method_of
+from cvi.calibrate.table import CalibrationTable, Threshold, format_mean
+from cvi.calibrate.tune import tuned
 from cvi.errors import CviError, InputError
 from cvi.ir import Array, DType, Graph
+from cvi.ops import Conv2d, ConvTranspose2d, FullyConnected
 
 if TYPE_CHECKING:
-    from cvi.hookspecs import ExecutorSession
+    from cvi.hookspecs import Executor, ExecutorSession
 
 _ALL_ZERO = 1e-5
 
@@ -25,34 +29,96 @@ def calibrate(
     executor: ExecutorSession | None = None,
     bins: int = 2048,
     method: str = "kld",
+    executors: Sequence[Executor] = (),
+    tuned_on: int = 8,
     progress: Callable[[int], None] | None = None,
+    tried: Callable[[int], None] | None = None,
 ) -> CalibrationTable:
-    """Thresholds of every float layer, inputs included, in execution order.
+    """Thresholds of every float layer, inputs included, in execution order; and the mean of
+    every channel that a filter reads.
 
     samples: input arrays by input name, each taken once.
+    method: one of METHODS, or "auto": for each layer the best of several by what it does to
+    the outputs for the first `tuned_on` samples (`cvi.calibrate.tune`), which executors
+    run.
     executor: session that gives all of `float_layers(graph)` except the inputs, which
     may be missing; without one the numpy reference runs the graph.
-    progress: called with the number of samples done.
+    progress: called with the number of samples done; tried: with that of layers for which
+    "auto" has tried thresholds.
     The result is as it is after writing and reading its file. A layer that was always
     zero gets 1e-5 and a warning (FACTS_TOOLCHAIN 5.1).
     """
-    choose = method_of(method)
+    methods = [method_of(name) for name in (CANDIDATES if method == AUTO else (method,))]
     names = float_layers(graph)
-    histograms = Histograms(bins)
+    few = _First(max(tuned_on, 1) if method == AUTO else 0)
+    histograms, means = Histograms(bins), ChannelMeans(filtered_tensors(graph))
     count = 0
     for count, sample in enumerate(samples, 1):
-        histograms.add(_tensors(graph, names, sample, executor))
+        few.add(sample)
+        tensors = _tensors(graph, names, sample, executor)
+        histograms.add(tensors)
+        means.add(tensors)
         if progress is not None:
             progress(count)
     if not count:
         raise InputError("there are no samples to calibrate with", fix="give a folder of images")
-    entries = {name: _threshold(name, histograms.layers[name], choose) for name in names}
-    return CalibrationTable(entries, bins=bins, samples=count)
+    tables = []
+    for choose in methods:
+        entries = {name: _threshold(name, histograms.layers[name], choose) for name in names}
+        tables.append(CalibrationTable(entries, means=means.rounded(), bins=bins, samples=count))
+    if not few.samples:
+        return tables[0]
+    return tuned(graph, tables, few.samples, executors=executors, progress=tried)
 
 
 def float_layers(graph: Graph) -> list[str]:
     """Names of the layers with a float result and at least one element, in execution order."""
     return [op.name for op in graph if op.type.dtype is DType.FP32 and op.type.elements]
+
+
+def filtered_tensors(graph: Graph) -> list[str]:
+    """The computed tensors that layers with a filter read, in execution order."""
+    filters = (Conv2d, ConvTranspose2d, FullyConnected)
+    read = {op.inputs[0] for op in graph if isinstance(op, filters)}
+    return [name for name in float_layers(graph) if name in read]
+
+
+class _First:
+    """Keeps the first samples."""
+
+    def __init__(self, count: int) -> None:
+        self.samples: list[Mapping[str, Array]] = []
+        self._count = count
+
+    def add(self, sample: Mapping[str, Array]) -> None:
+        if len(self.samples) < self._count:
+            self.samples.append(sample)
+
+
+class ChannelMeans:
+    """The running mean of every channel of some tensors: axis 1 of images, which have four
+    dimensions, the last axis of all others."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = tuple(names)
+        self._sums: dict[str, Array] = {}
+        self._count = 0
+
+    def add(self, tensors: Mapping[str, Array]) -> None:
+        """Take the values of one sample."""
+        self._count += 1
+        for name in self._names:
+            rows = tensors[name]
+            axes = (0, 2, 3) if rows.ndim == 4 else tuple(range(rows.ndim - 1))
+            means = rows.mean(axis=axes, dtype=np.float64)
+            self._sums[name] = self._sums.get(name, 0.0) + means
+
+    def rounded(self) -> dict[str, tuple[float, ...]]:
+        """The means as they are after writing and reading a table."""
+        return {
+            name: tuple(float(format_mean(value)) for value in (total / self._count).tolist())
+            for name, total in self._sums.items()
+        }
 
 
 def _tensors(

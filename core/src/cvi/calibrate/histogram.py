@@ -68,6 +68,12 @@ class LayerHistogram:
         self._counts += np.bincount(indices, minlength=self._size)
         self._counts[0] -= zeros
 
+    def fine(self) -> tuple[npt.NDArray[np.int64], float]:
+        """The counts of non-zero |x| in fine bins, and the width of a bin. Only defined when
+        absmax > 0."""
+        assert self._counts is not None and self._exponent is not None
+        return self._counts, 2.0**self._exponent / self._size
+
     def reduced(self) -> npt.NDArray[np.int64]:
         """The vendor's histogram int64[bins] of non-zero |x|: bin j is around j * width.
 

@@ -5,9 +5,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 
+import numpy as np
+
 from cvi.calibrate.histogram import LayerHistogram
 from cvi.calibrate.kld import kld_threshold
 from cvi.errors import InputError
+from cvi.ir import Array
+
+STEPS = 127
+"""A threshold is stored as this integer."""
+
+_SHARE = 0.9999
 
 Method = Callable[[LayerHistogram], float]
 """From a tensor's statistics, with absmax > 0, to its threshold in real units."""
@@ -23,7 +31,47 @@ def absolute_maximum(layer: LayerHistogram) -> float:
     return layer.absmax
 
 
-METHODS: dict[str, Method] = {"kld": kld, "max": absolute_maximum}
+def percentile(layer: LayerHistogram) -> float:
+    """What 99.99 per cent of all non-zero |x| do not exceed, to the width of a fine bin."""
+    counts, width = layer.fine()
+    seen = counts.cumsum()
+    place = int(np.searchsorted(seen, _SHARE * seen[-1]))
+    return min((place + 1) * width, layer.absmax)
+
+
+def least_squares(layer: LayerHistogram) -> float:
+    """The least sum of squared errors of rounding and clipping, among 1 to 100 per cent of the
+    largest |x|.
+
+    Rounding to steps of T / 127 costs a twelfth of a squared step on average; what lies
+    beyond T costs the square of its distance.
+    """
+    counts, width = layer.fine()
+    middles = (np.arange(len(counts)) + 0.5) * width
+    thresholds = np.arange(1, 101) / 100 * layer.absmax
+    return float(thresholds[np.argmin([_error(counts, middles, t) for t in thresholds])])
+
+
+def _error(counts: Array, middles: Array, threshold: float) -> float:
+    inside = int(np.searchsorted(middles, threshold, side="right"))
+    rounding = counts[:inside].sum() * (threshold / STEPS) ** 2 / 12
+    clipping = counts[inside:] @ np.square(middles[inside:] - threshold)
+    return float(rounding + clipping)
+
+
+METHODS: dict[str, Method] = {
+    "kld": kld,
+    "max": absolute_maximum,
+    "percentile": percentile,
+    "mse": least_squares,
+}
+
+
+AUTO = "auto"
+"""The better of CANDIDATES for each layer; see `cvi.calibrate.tune`. Methods that clip more
+are none: their errors add up over the layers, which a trial of one layer does not see."""
+
+CANDIDATES = ("kld", "max")
 
 
 def method_of(name: str) -> Method:
@@ -34,6 +82,6 @@ def method_of(name: str) -> Method:
         raise InputError(
             f"unknown calibration method {name!r}" + (f", did you mean {near[0]}?" if near else ""),
             where="--method",
-            fix=f"one of: {', '.join(METHODS)}",
+            fix=f"one of: {', '.join((AUTO, *METHODS))}",
         )
     return method

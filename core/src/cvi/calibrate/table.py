@@ -3,7 +3,8 @@
 One layer per line, `name threshold min max`, after some `#` comments. Read are also
 the older two-column lines `name threshold`, `weight name t0 t1 ...` (one threshold
 per output channel of the layer's filter) and `bitwidth name 8`. A threshold T means
-that the real value T is stored as 127 (DECISIONS).
+that the real value T is stored as 127 (DECISIONS). What the vendor's tools do not know
+stands in comments: `# means: n m1 ... mn name`, the mean of every channel.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from cvi.files import atomic_write_bytes
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _BINS = re.compile(r"#\s*histogram number:\s*(\d{1,9})\s*", re.ASCII)
 _SAMPLES = re.compile(r"#\s*sample number:\s*(\d{1,12})\s*", re.ASCII)
+_MEANS = re.compile(r"#\s*means:\s*(\d{1,7})\s(.*)", re.ASCII)
 _MAX_FILE = 1 << 26
 _EXAMPLE = "lines look like `conv1 2.6400001 -2.1179039 2.6400001`"
 
@@ -57,11 +59,13 @@ class CalibrationTable:
     """Thresholds by layer name, in execution order.
 
     weights: per-output-channel filter thresholds by layer name, normally none.
+    means: of the channels of tensors that filters read, by layer name.
     bins, samples: how it was made, None when the file does not say.
     """
 
     entries: Mapping[str, Threshold]
     weights: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    means: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     bins: int | None = None
     samples: int | None = None
     path: str = ""
@@ -106,7 +110,14 @@ class CalibrationTable:
                 raise InputError(error.why, where=f"{where}, line {number}", fix=fix) from None
         if not parser.entries:
             raise InputError("there is no threshold in this table", where=where, fix=_EXAMPLE)
-        return cls(parser.entries, parser.weights, parser.bins, parser.samples, path=where)
+        return cls(
+            parser.entries,
+            parser.weights,
+            parser.means,
+            parser.bins,
+            parser.samples,
+            path=where,
+        )
 
     def text(self) -> str:
         """The table as text; the same table gives the same text.
@@ -120,6 +131,9 @@ class CalibrationTable:
             lines.append(" ".join([_writable(name), *map(_format, values)]))
         for name, weights in self.weights.items():
             lines.append(" ".join(["weight", _writable(name, word=True), *map(_format, weights)]))
+        for name, means in self.means.items():
+            numbers = " ".join(map(format_mean, means))
+            lines.append(f"# means: {len(means)} {numbers} {_writable(name)}")
         return "\n".join(lines) + "\n"
 
     def write(self, path: str | Path) -> None:
@@ -146,6 +160,7 @@ class _Parser:
     def __init__(self) -> None:
         self.entries: dict[str, Threshold] = {}
         self.weights: dict[str, tuple[float, ...]] = {}
+        self.means: dict[str, tuple[float, ...]] = {}
         self.bins: int | None = None
         self.samples: int | None = None
 
@@ -167,6 +182,14 @@ class _Parser:
             self.bins = int(match[1])
         elif match := _SAMPLES.fullmatch(line):
             self.samples = int(match[1])
+        elif match := _MEANS.fullmatch(line):
+            self._mean(int(match[1]), match[2])
+
+    def _mean(self, count: int, rest: str) -> None:
+        words = rest.split(None, count)
+        if len(words) != count + 1:
+            raise InputError(f"a line of means needs {count} numbers and a layer name")
+        self.means[_checked_name(words[-1])] = tuple(map(_number, words[:-1]))
 
     def _weight(self, words: list[str]) -> None:
         if len(words) < 3:
@@ -235,6 +258,11 @@ def _writable(name: str, *, word: bool = False) -> str:
 def _format(value: float) -> str:
     """Seven decimals as the vendor writes; small numbers keep eight significant digits."""
     return f"{value:.7f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.7e}"
+
+
+def format_mean(value: float) -> str:
+    """A mean as it stands in a table."""
+    return f"{value:.7g}"
 
 
 def _shown(text: str) -> str:

@@ -222,7 +222,13 @@ class DataOptions:
             min=0, help="How many files of the folder are used (0: all).", rich_help_panel=_DATA
         ),
     ] = 100
-    method: Annotated[str, typer.Option(help="kld or max.", rich_help_panel=_DATA)] = "kld"
+    method: Annotated[
+        str,
+        typer.Option(
+            help="kld, max, percentile, mse, or auto: kld or max for each layer.",
+            rich_help_panel=_DATA,
+        ),
+    ] = "auto"
     histogram_bin_num: Annotated[
         int, typer.Option(help="Bins of the histograms.", rich_help_panel=_DATA)
     ] = 2048

@@ -58,6 +58,14 @@ def names(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in split if part and part != "-"))
 
 
+def counts(option: str, text: str) -> tuple[int, ...]:
+    """ "1,5" as whole numbers above 0."""
+    parts = text.split(",")
+    if not all(map(_is_size, parts)):
+        raise InputError(f"{text!r} is not a list of counts", where=option, fix=f"{option} 1,5")
+    return tuple(map(int, parts))
+
+
 def paths(words: Sequence[str]) -> tuple[Path, ...]:
     """Files given repeatedly or separated by commas (a file's own name may have commas)."""
     found: list[Path] = []

@@ -72,7 +72,7 @@ def convert(
     dataset: PathLike | None = None,
     image_list: PathLike | None = None,
     input_num: int = 100,
-    method: str = "kld",
+    method: str = "auto",
     bins: int = 2048,
     calibration_table: PathLike | None = None,
     own_thresholds: str = "",
@@ -199,7 +199,7 @@ def calibrate_model(
     dataset: PathLike | None = None,
     image_list: PathLike | None = None,
     input_num: int = 100,
-    method: str = "kld",
+    method: str = "auto",
     bins: int = 2048,
     progress: Progress | None = None,
 ) -> CalibrationTable:

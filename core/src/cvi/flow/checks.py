@@ -198,9 +198,10 @@ def _check_chip(request: Request) -> None:
 
 def _check_calibration(request: Request) -> None:
     from cvi.calibrate.histogram import Histograms
-    from cvi.calibrate.methods import method_of
+    from cvi.calibrate.methods import AUTO, method_of
 
-    method_of(request.method)
+    if request.method != AUTO:
+        method_of(request.method)
     Histograms(request.bins)
 
 

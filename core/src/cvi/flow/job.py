@@ -47,7 +47,7 @@ class Request:
     image_options: ImageOptions = field(default_factory=ImageOptions)
     images: tuple[Path, ...] = ()
     data: tuple[Files, ...] = ()
-    method: str = "kld"
+    method: str = "auto"
     bins: int = 2048
     calibration_table: Path | None = None
     chip: str = ""

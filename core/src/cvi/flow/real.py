@@ -16,12 +16,12 @@ def real_values(graph: Graph, values: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def real(array: Array, kind: TensorType) -> Array:
-    """Integers times their scale, BF16 widened, floats as they are."""
+    """Integers from their zero on, times their scale; BF16 widened; floats as they are."""
     if kind.dtype is DType.BF16 and array.dtype == np.uint16:
         widened: Array = (array.astype(np.uint32) << 16).view(np.float32)
         return widened
     if kind.scale is not None and array.dtype.kind in "iu":
-        scaled: Array = array.astype(np.float32) * np.float32(kind.scale)
+        scaled: Array = (array.astype(np.float32) - np.float32(kind.zero)) * np.float32(kind.scale)
         return scaled
     return array
 
@@ -39,7 +39,7 @@ def quantised_input(op: Input, array: Array) -> Array:
         high: Array = (array.view(np.uint32) >> 16).astype(np.uint16)
         return high
     scaled = array if kind.scale is None else array * np.float32(1.0 / kind.scale)
-    rounded: Array = np.trunc(scaled + np.copysign(np.float32(0.5), scaled))
+    rounded: Array = np.trunc(scaled + np.copysign(np.float32(0.5), scaled)) + np.float32(kind.zero)
     limits = np.iinfo(kind.dtype.numpy)
     clipped: Array = np.clip(rounded, limits.min, limits.max)
     return clipped.astype(kind.dtype.numpy)

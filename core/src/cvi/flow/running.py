@@ -57,7 +57,7 @@ def _run_graph(graph: Graph, files: Sequence[Path], all_tensors: bool) -> dict[s
     if _hold_integers(files):
         stored = next(samples(graph, [tuple(files)]))
     else:
-        real = next(samples(_with_real_inputs(graph), [tuple(files)]))
+        real = next(samples(with_real_inputs(graph), [tuple(files)]))
         stored = quantised_inputs(graph, real)
     return evaluate(graph, stored, keep=all_tensors)
 
@@ -69,7 +69,7 @@ def _hold_integers(files: Sequence[Path]) -> bool:
     return all(a.dtype.kind in "iu" for path in files for a in load_tensors(path).values())
 
 
-def _with_real_inputs(graph: Graph) -> Graph:
+def with_real_inputs(graph: Graph) -> Graph:
     """Only the inputs, as fp32: what images and real tensors are loaded for."""
     ops = [op.with_(type=TensorType(op.type.shape, DType.FP32)) for op in graph.inputs]
     return Graph(graph.name, list[Op](ops), tuple(op.name for op in ops))

@@ -21,6 +21,7 @@ from cvi.flow.artefacts import keep_comparison, keep_graph, keep_table
 from cvi.flow.batches import batched_as
 from cvi.flow.checks import keeps_own_thresholds, outputs_type
 from cvi.flow.equality import difference, same
+from cvi.flow.examine import macs
 from cvi.flow.job import AUTO, Job
 from cvi.flow.lists import float_reference, incomparable
 from cvi.flow.loading import (
@@ -48,6 +49,7 @@ class Stage:
     wanted: Callable[[Job], bool] = lambda job: True
 
 
+_TUNING_WORK = 800_000_000_000
 _NO_REFERENCE = "the framework cannot compute it"
 
 
@@ -146,7 +148,10 @@ def calibrate(job: Job) -> None:
         executor=float_session(job.graph, names, plugins.executors()),
         bins=request.bins,
         method=request.method,
+        executors=plugins.executors(),
+        tuned_on=tuning_samples(job.graph),
         progress=lambda done: job.progress.step(done, total),
+        tried=lambda done: job.progress.step(done, len(job.graph.ops)),
     )
     keep_table(job, job.table)
 
@@ -236,7 +241,8 @@ def _verified(job: Job) -> bool:
 
 
 def _needs_thresholds(job: Job) -> bool:
-    return job.request.needs_thresholds
+    """BF16 alone needs none, but gets better biases with the means of a table."""
+    return job.request.needs_thresholds or job.request.calibration_table is not None
 
 
 def _from_framework(job: Job) -> bool:
@@ -281,6 +287,14 @@ _OPTIONS = {
 
 
 # -- shared by stages -------------------------------------------------------
+
+
+def tuning_samples(graph: Graph) -> int:
+    """With how many samples thresholds are tried: 8, fewer for networks so large that this
+    would take minutes. Every layer is tried with a few thresholds, each time running the rest
+    of the network: half of it on average."""
+    work = sum(macs(graph, op) for op in graph) * len(graph.ops)
+    return min(8, max(1, _TUNING_WORK // max(work, 1)))
 
 
 def _batch(graph: Graph) -> int:

@@ -69,13 +69,14 @@ _NUMPY: dict[DType, np.dtype[Any]] = {
 class TensorType:
     """Shape, element type and scale of a tensor.
 
-    scale: real value = integer * scale (symmetric, zero point 0); None for floats
-    and for plain integers.
+    scale: real value = (integer - zero) * scale; None for floats and for plain integers.
+    zero: the integer that stands for 0.
     """
 
     shape: Shape
     dtype: DType = DType.FP32
     scale: float | None = None
+    zero: int = 0
 
     @property
     def elements(self) -> int:
@@ -91,4 +92,5 @@ class TensorType:
     def __str__(self) -> str:
         dims = "x".join(map(str, self.shape)) or "scalar"
         scale = "" if self.scale is None else f"*{self.scale:.6g}"
-        return f"{self.dtype.value}[{dims}]{scale}"
+        zero = f"@{self.zero}" if self.zero else ""
+        return f"{self.dtype.value}[{dims}]{scale}{zero}"

@@ -185,8 +185,8 @@ class Pad(Movement):
 def stored_value(value: float, type: TensorType) -> Any:
     """How a real number is stored in a tensor of that type (a numpy scalar).
 
-    Integers: divided by the scale, rounded half away from zero, saturated. BF16: the
-    bit pattern after rounding half to even.
+    Integers: divided by the scale, rounded half away from zero, moved by the zero point,
+    saturated. BF16: the bit pattern after rounding half to even.
     """
     if type.dtype is DType.FP32:
         return np.float32(value)
@@ -198,8 +198,9 @@ def stored_value(value: float, type: TensorType) -> Any:
     steps = value / (type.scale or 1.0)
     if math.isnan(steps):
         steps = 0.0
-    bounded = min(max(steps, float(limits.min)), float(limits.max))
-    rounded = int(math.copysign(math.floor(abs(bounded) + 0.5), bounded))
+    low, high = int(limits.min) - type.zero, int(limits.max) - type.zero
+    bounded = min(max(steps, float(low)), float(high))
+    rounded = int(math.copysign(math.floor(abs(bounded) + 0.5), bounded)) + type.zero
     clipped = min(max(rounded, int(limits.min)), int(limits.max))
     return np.array(clipped, type.dtype.numpy)[()]
 

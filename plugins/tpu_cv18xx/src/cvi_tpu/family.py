@@ -33,6 +33,14 @@ class FamilyChip:
 
         return compile_graph(graph, self.spec, keep_tensors=options.keep_tensors)
 
+    def estimate(self, graph: Graph) -> float:
+        """Estimated cycles of the program of a quantised graph, without its CPU functions."""
+        from cvi.hookspecs import CompileOptions
+        from cvi_tpu.estimate import totals
+        from cvi_tpu.model import read
+
+        return totals(read(self.compile(graph, CompileOptions())), self.spec).makespan
+
     def describe(self, program: bytes) -> dict[str, str]:
         """The memory that a program needs on the board, and what runs on its CPU."""
         from cvi_tpu.model import read

@@ -12,6 +12,7 @@ from cvi.ops import Reshape, Slice
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.bf16 import encode
 from cvi_tpu.quantized.casts import cast
+from cvi_tpu.quantized.offsets import LOWEST, OFFSET_STEPS
 from cvi_tpu.quantized.ops import Int8Add, Int8Clip, Int8Requant
 from cvi_tpu.quantized.scales import STEPS, add_rates, gain, same_scale, to_steps
 from cvi_tpu.quantized.thresholds import Thresholds, no_table
@@ -20,12 +21,14 @@ from cvi_tpu.quantized.weights import quantise_tensor
 
 @dataclass(frozen=True)
 class Operand:
-    """A tensor of the quantised graph: its name, shape, scale (1 for floats) and type."""
+    """A tensor of the quantised graph: its name, shape, scale (1 for floats), type, and the
+    integer that stands for 0."""
 
     name: str
     shape: Shape
     scale: float
     dtype: DType = DType.INT8
+    zero: int = 0
 
 
 class Rewriter:
@@ -34,11 +37,18 @@ class Rewriter:
     A value of the float graph has one or more forms: int8, BF16, fp32. The first is the one
     in which it is computed; casts are added when a form is asked for that is not there
     yet, and shared by all who ask. precision: of the layer that is being quantised;
-    read_in: of those that read its result.
+    read_in: of those that read its result. offsets: layers with an offset result.
     """
 
-    def __init__(self, source: Graph, thresholds: Thresholds | None, spec: ChipSpec) -> None:
+    def __init__(
+        self,
+        source: Graph,
+        thresholds: Thresholds | None,
+        spec: ChipSpec,
+        offsets: frozenset[str] = frozenset(),
+    ) -> None:
         self.source = source
+        self.offsets = offsets
         self.spec = spec
         self.graph = Graph(source.name)
         self.precision = DType.INT8
@@ -64,7 +74,18 @@ class Rewriter:
 
     def scale(self, name: str) -> float:
         """Real value of one step of a layer's int8 result."""
-        return self.thresholds[name] / STEPS
+        return self.thresholds[name] / (OFFSET_STEPS if name in self.offsets else STEPS)
+
+    def zero(self, name: str) -> int:
+        """The integer that stands for 0 in a layer's int8 result."""
+        return LOWEST if name in self.offsets else 0
+
+    def means(self, name: str) -> Array | None:
+        """Mean of each channel of a tensor on the calibration images, None when not known."""
+        if self._thresholds is None:
+            return None
+        found = self._thresholds.table.means.get(name)
+        return None if found is None else np.array(found)
 
     def weight_thresholds(self, layer: str) -> Sequence[float] | None:
         """Per-channel filter thresholds that the calibration table prescribes."""
@@ -234,7 +255,7 @@ class Rewriter:
     def _operand(self, op: Op) -> Operand:
         dtype, scale = op.type.dtype, op.type.scale
         assert scale is not None or dtype is not DType.INT8, f"{op.kind} {op.name} has no scale"
-        return Operand(op.name, op.type.shape, scale or 1.0, dtype)
+        return Operand(op.name, op.type.shape, scale or 1.0, dtype, op.type.zero)
 
 
 def requant(x_scale: float, y_scale: float, *, relu: bool = False) -> Int8Requant:

@@ -13,6 +13,7 @@ from cvi.ir import DType, Graph, Input
 from cvi.precision import Precision, PrecisionPlan
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.choice import Choices
+from cvi_tpu.quantized.offsets import offset_layers
 from cvi_tpu.quantized.rewriter import Rewriter
 from cvi_tpu.quantized.rules.lookup import INDICES
 from cvi_tpu.quantized.thresholds import Thresholds, no_table
@@ -65,7 +66,8 @@ class TpuScheme:
         if table is None and choices.uses(DType.INT8):
             raise no_table(graph)
         thresholds = None if table is None else Thresholds(graph, table)
-        to = Rewriter(graph, thresholds, spec_of(chip))
+        offsets = offset_layers(graph, choices, thresholds) if thresholds else frozenset[str]()
+        to = Rewriter(graph, thresholds, spec_of(chip), offsets)
         for op in graph.ops:
             if isinstance(op, Input):
                 to.define_input(op, _input_type(op, graph, choices, inputs_type))

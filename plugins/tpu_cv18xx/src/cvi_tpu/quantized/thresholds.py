@@ -51,6 +51,9 @@ class Thresholds:
         _backward(graph, self._values)
         _forward(graph, self._values)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._values
+
     def __getitem__(self, name: str) -> float:
         known = self._values.get(name)
         return self.table.threshold(name) if known is None else known

@@ -43,31 +43,44 @@ def quantise_filter(
     *,
     where: str,
     thresholds: Sequence[float] | None = None,
+    means: Array | None = None,
+    zeros: tuple[int, int] = (0, 0),
 ) -> Filter:
-    """Quantise the real weight[oc, ...] and bias[oc] of a layer.
+    """Quantise the real weight[oc, ic/group, ...] and bias[oc] of a layer.
+
+    means: of the input's channels [ic]; what rounding the weights adds to the results for
+    these is taken out of the bias. zeros: the integers that stand for 0 in input and result
+    (that of the result is for filters without gains only); they go into the bias, exactly
+    for the input's.
 
     A channel's scale is max|W| / 127 (or its given threshold / 127), enlarged where the
-    32-bit accumulator could wrap around: |bias| + 128 * sum|W| stays below 2^31 for
-    every input. Its ratio is scale * x_scale / y_scale. Where that reaches 1, which QDM
+    32-bit accumulator could wrap around: |bias| + (128 + |zero|) * sum|W| stays below
+    2^31 for every input. Its ratio is scale * x_scale / y_scale. Where that reaches 1, which QDM
     cannot multiply with, the sums are left in their own unit (nothing is lost: one step
     of the sum is more than one of the result) and `gains` says what remains.
     """
     channels = weight.shape[0]
     rows = weight.reshape(channels, -1)
     _check_finite(where, rows, bias)
+    x_zero, y_zero = zeros
     real_bias = np.zeros(channels) if bias is None else bias.astype(np.float64)
-    scales = _scales(rows, real_bias, x_scale, thresholds)
+    real_bias = real_bias + y_zero * y_scale
+    scales = _scales(rows, real_bias, x_scale, thresholds, 128 + abs(x_zero))
+    rounded = _rounded(rows, scales).reshape(weight.shape)
+    if means is not None:
+        real_bias = real_bias + mean_loss(weight, _real(rounded, scales), means)
     units = scales * x_scale
     ratios = units / y_scale
     # A ratio of exactly 1 is out of reach too; 2^-30 more is one part in 10^9.
     gains = np.where(ratios < 1, 1.0, ratios * (1 + 2.0**-30))
     rates = [rate(r) for r in (ratios / gains).tolist()]
     quantised = None
-    if bias is not None:
+    if bias is not None or means is not None or any(zeros):
         steps = np.divide(real_bias, units, out=np.zeros(channels), where=units > 0)
-        quantised = np.rint(steps).astype(np.int32)
+        sums = rounded.reshape(channels, -1).sum(axis=1, dtype=np.int64)
+        quantised = (np.rint(steps).astype(np.int64) - x_zero * sums).astype(np.int32)
     return Filter(
-        weight=_rounded(rows, scales).reshape(weight.shape),
+        weight=rounded,
         bias=quantised,
         multiplier=np.array([r.multiplier for r in rates], np.uint32),
         shift=np.array([r.shift for r in rates], np.uint8),
@@ -84,14 +97,37 @@ def _check_finite(where: str, rows: Array, bias: Array | None) -> None:
         )
 
 
-def _scales(rows: Array, bias: Array, x_scale: float, thresholds: Sequence[float] | None) -> Array:
-    """Real value of one weight step per channel; 0 for a channel of nothing but zeros."""
+def _real(rounded: Array, scales: Array) -> Array:
+    """The real numbers that rounded weights stand for."""
+    real: Array = rounded * scales.reshape(-1, *[1] * (rounded.ndim - 1))
+    return real
+
+
+def mean_loss(weight: Array, rounded: Array, means: Array) -> Array:
+    """What the result of each output channel loses on average when its weights [oc,
+    ic/group, ...] are rounded, and the input has these means [ic]: fp64[oc]."""
+    channels, per_group = weight.shape[:2]
+    groups = len(means) // per_group
+    lost = weight.astype(np.float64) - rounded
+    lost = lost.reshape(channels, per_group, -1).sum(axis=2)
+    seen = np.repeat(means.reshape(groups, per_group), channels // groups, axis=0)
+    loss: Array = (lost * seen).sum(axis=1)
+    return loss
+
+
+def _scales(
+    rows: Array, bias: Array, x_scale: float, thresholds: Sequence[float] | None, reach: int
+) -> Array:
+    """Real value of one weight step per channel; 0 for a channel of nothing but zeros.
+
+    reach: the largest |integer - zero| of an input.
+    """
     given = thresholds is not None and len(thresholds) == len(rows)
     largest = np.array(thresholds) if given else np.abs(rows).max(axis=1, initial=0)
     sums = np.abs(rows).sum(axis=1, dtype=np.float64)
     # Rounding adds at most half a step to each weight, and half to the bias.
-    room = _ACCUMULATOR - 64 * rows.shape[1] - 1
-    needed = (np.abs(bias) / x_scale + 128 * sums) / room
+    room = _ACCUMULATOR - reach // 2 * rows.shape[1] - 1
+    needed = (np.abs(bias) / x_scale + reach * sums) / room
     return np.asarray(np.maximum(largest.astype(np.float64) / STEPS, needed))
 
 

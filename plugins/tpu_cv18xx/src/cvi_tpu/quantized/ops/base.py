@@ -16,14 +16,17 @@ class Int8Op(Op):
     """Base of the quantised ops that run on the TPU with an INT8 result.
 
     out_scale: real value of one step of the result; becomes `type.scale`.
+    out_zero: the integer of the result that stands for 0; becomes `type.zero`. The
+    arithmetic does not depend on it.
     """
 
     out_scale: float
+    out_zero: int = 0
 
     def result(self, shape: Shape) -> TensorType:
         """The type of a result of that shape."""
         require(self, self.out_scale > 0, f"out_scale must be positive but is {self.out_scale}")
-        return TensorType(tuple(shape), DType.INT8, self.out_scale)
+        return TensorType(tuple(shape), DType.INT8, self.out_scale, self.out_zero)
 
 
 def int8s(op: Op, inputs: Types) -> None:

@@ -10,10 +10,11 @@ import numpy as np
 from cvi.errors import ModelError
 from cvi.ir import Array, DType
 from cvi_tpu.chip import ChipSpec
-from cvi_tpu.quantized.bf16 import encode
+from cvi_tpu.quantized.bf16 import decode, encode
 from cvi_tpu.quantized.ops import Bf16Conv2d, Bf16MinConstant
 from cvi_tpu.quantized.rewriter import Chain, Operand
-from cvi_tpu.quantized.rules.filters import Window, convolve, place
+from cvi_tpu.quantized.rules.filters import Window, convolve, means_of, place
+from cvi_tpu.quantized.weights import mean_loss
 
 _ELEMENT = 2
 _SHARE = 4  # weights and input of a pass take at most a quarter each of a lane
@@ -91,7 +92,11 @@ def convolve_bf16(
     chain: Chain, window: Window, weight: Array, bias: Array | None, *, relu: bool = False
 ) -> None:
     """Append the convolution of the chain's tensor [n, ic, h, w] with the real
-    weight[oc, ic/group, kh, kw] and bias[oc]."""
+    weight[oc, ic/group, kh, kw] and bias[oc].
+
+    Where the means of the input are known, what rounding the weights adds to the results for
+    these is taken out of the bias.
+    """
     finite = np.isfinite(weight).all() and (bias is None or np.isfinite(bias).all())
     if not finite:
         raise ModelError(
@@ -99,8 +104,13 @@ def convolve_bf16(
             where=chain.layer.name,
             fix="export the model again from a checkpoint without NaN",
         )
-    stored = None if bias is None else bias.astype(np.float32)
-    place(chain, window, Bf16Kernel(encode(weight), stored, relu))
+    stored = encode(weight)
+    means = means_of(chain.to, chain.layer, weight.shape[1] * window.group)
+    if means is not None:
+        lost = mean_loss(weight, decode(stored), means)
+        bias = lost if bias is None else bias + lost
+    real = None if bias is None else bias.astype(np.float32)
+    place(chain, window, Bf16Kernel(stored, real, relu))
 
 
 def clamp_bf16(chain: Chain, relu_max: float | None) -> None:

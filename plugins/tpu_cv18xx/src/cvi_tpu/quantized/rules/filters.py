@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from cvi.ir import Array, Op, Shape
-from cvi.ops import Pad
+from cvi.ops import FullyConnected, Pad
 from cvi.ops.windows import extent
 from cvi_tpu.quantized.ops import Int8Conv2d, Pads, Pair
 from cvi_tpu.quantized.rewriter import Chain, Operand, Rewriter
@@ -38,8 +38,10 @@ def least_stride(stride: Pair, room: Pair) -> Pair:
     return rows, columns
 
 
-def filter_of(to: Rewriter, layer: Op, x: Operand, weight: Array, bias: Array | None) -> Filter:
-    """Quantise weight[oc, ...] and bias[oc] for a layer that reads x."""
+def filter_of(
+    to: Rewriter, layer: Op, x: Operand, weight: Array, bias: Array | None, group: int = 1
+) -> Filter:
+    """Quantise weight[oc, ic/group, ...] and bias[oc] for a layer that reads x."""
     return quantise_filter(
         weight,
         bias,
@@ -47,7 +49,17 @@ def filter_of(to: Rewriter, layer: Op, x: Operand, weight: Array, bias: Array | 
         to.scale(layer.name),
         where=layer.name,
         thresholds=to.weight_thresholds(layer.name),
+        means=means_of(to, layer, weight.shape[1] * group),
+        zeros=(x.zero, to.zero(layer.name)),
     )
+
+
+def means_of(to: Rewriter, layer: Op, channels: int) -> Array | None:
+    """The means of the channels that the filter multiplies with: axis 1 of images, the last
+    one of rows. None when they are not known."""
+    images = len(to.source.type_of(layer.inputs[0]).shape) == 4
+    means = None if isinstance(layer, FullyConnected) is images else to.means(layer.inputs[0])
+    return means if means is not None and len(means) == channels else None
 
 
 def convolve(
@@ -58,15 +70,17 @@ def convolve(
     `chain` is at a tensor [n, ic, h, w] with the scale of x.
     """
     to, layer = chain.to, chain.layer
-    kernel = filter_of(to, layer, x, weight, bias)
-    convolve_quantised(chain, x, window, kernel, to.scale(layer.name), relu=relu)
+    kernel = filter_of(to, layer, x, weight, bias, window.group)
+    y_zero = to.zero(layer.name)
+    relu = relu and y_zero == 0  # else saturation at -128 does its work
+    place(chain, window, Int8Kernel(kernel, x, to.scale(layer.name), y_zero, relu))
 
 
 def convolve_quantised(
     chain: Chain, x: Operand, window: Window, kernel: Filter, y_scale: float, *, relu: bool = False
 ) -> None:
     """As `convolve`, with a filter that is quantised already for a result in y_scale."""
-    place(chain, window, Int8Kernel(kernel, x.scale, y_scale, relu))
+    place(chain, window, Int8Kernel(kernel, x, y_scale, 0, relu))
 
 
 class Kernel(Protocol):
@@ -88,11 +102,12 @@ class Kernel(Protocol):
 
 @dataclass(frozen=True)
 class Int8Kernel:
-    """A filter in int8, from a tensor in steps of x_scale to one in steps of y_scale."""
+    """A filter in int8, from the tensor x to one in steps of y_scale around y_zero."""
 
     filter: Filter
-    x_scale: float
+    x: Operand
     y_scale: float
+    y_zero: int
     relu: bool
 
     @property
@@ -107,9 +122,9 @@ class Int8Kernel:
 
     def apply(self, chain: Chain, window: Window) -> None:
         """Append the convolution, and the gains of channels that it does not bring to scale."""
-        fill = to_steps(window.pad_value, self.x_scale)
+        fill = to_steps(window.pad_value + self.x.zero * self.x.scale, self.x.scale)
         conv = _int8_conv(chain, self.filter, window, fill, self.y_scale, relu=self.relu)
-        chain.then("conv", conv)
+        chain.then("conv", replace(conv, out_zero=self.y_zero))
         if not self.filter.exact:
             chain.then("gain", _channel_gains(chain, self.filter.gains, self.y_scale))
 

@@ -60,13 +60,13 @@ def _maximum(x: Operand, kernel: Pair, stride: Pair, pads: Pads, dilation: Pair)
         return Bf16MaxPool2d(name="", inputs=("",), kernel=kernel, stride=stride, pads=pads)
     return Int8MaxPool2d(
         name="", inputs=("",), kernel=kernel, stride=stride, pads=pads, dilation=dilation,
-        out_scale=x.scale,
+        out_scale=x.scale, out_zero=x.zero,
     )  # fmt: skip
 
 
 def _lowest(x: Operand) -> float:
     """The lowest real number that x can hold."""
-    return -LARGEST_NUMBER if x.dtype is DType.BF16 else -128 * x.scale
+    return -LARGEST_NUMBER if x.dtype is DType.BF16 else (-128 - x.zero) * x.scale
 
 
 @quantizes(PoolMask)

@@ -1,0 +1,125 @@
+"""Through a float network layer by layer with all images, to see what a change of one layer's
+result does to the outputs.
+
+The values so far are the unchanged prefix of every trial; only the rest of the network is run
+again. Memory holds the live tensors of all images, not those of all layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cvi.execute import float_session, needed_ops
+from cvi.ir import Array, Graph, Input, Op
+
+if TYPE_CHECKING:
+    from cvi.hookspecs import Executor, ExecutorSession
+
+Values = dict[str, Array]
+
+
+class Walk:
+    """The ops that the outputs need, in execution order, one after the other.
+
+    live: for every image the tensors that are still needed; while an op is visited, its
+    operands and its result are among them.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        images: Sequence[Mapping[str, Array]],
+        executors: Sequence[Executor] = (),
+    ) -> None:
+        self.graph = graph
+        self.live: list[Values] = [dict(image) for image in images]
+        self._images, self._executors = images, executors
+        self._references: list[Values] = []
+        self._rest: tuple[str, Graph, ExecutorSession] | None = None
+
+    def __iter__(self) -> Iterator[Op]:
+        last = _last_uses(self.graph)
+        for op in needed_ops(self.graph, self.graph.outputs):
+            if not isinstance(op, Input):
+                for values in self.live:
+                    values[op.name] = op.evaluate(*_operands(op, self.graph, values))
+            yield op
+            self._forget(op, last)
+
+    def harm(self, op: Op, results: Sequence[Array]) -> float:
+        """What other results of the visited op, one per image, do to the outputs: the mean over
+        images and outputs of |y - y32|^2 / |y32|^2."""
+        rest, session = self._rest_of(op)
+        errors = []
+        for values, result, reference in zip(self.live, results, self._expected(), strict=True):
+            known = {**values, op.name: result}
+            fed = {one.name: known[one.name] for one in rest.inputs}
+            errors.append(relative_error(session.run(fed), reference))
+        return float(np.mean(errors))
+
+    def _rest_of(self, op: Op) -> tuple[Graph, ExecutorSession]:
+        if self._rest is None or self._rest[0] != op.name:
+            rest = rest_of(self.graph, self.graph.ops.index(op))
+            computes = any(not isinstance(one, Input) for one in rest)
+            session = float_session(rest, rest.outputs, self._executors if computes else ())
+            self._rest = op.name, rest, session
+        return self._rest[1:]
+
+    def _expected(self) -> list[Values]:
+        if not self._references:
+            session = float_session(self.graph, self.graph.outputs, self._executors)
+            self._references = [session.run(image) for image in self._images]
+        return self._references
+
+    def _forget(self, op: Op, last: Mapping[str, str]) -> None:
+        gone = [name for name in dict.fromkeys(op.inputs) if last.get(name) == op.name]
+        for values in self.live:
+            for name in gone:
+                values.pop(name, None)
+
+
+def _last_uses(graph: Graph) -> dict[str, str]:
+    """By name, the last op that reads it; outputs are never forgotten."""
+    last: dict[str, str] = {}
+    for op in needed_ops(graph, graph.outputs):
+        last |= dict.fromkeys(op.inputs, op.name)
+    return {name: reader for name, reader in last.items() if name not in graph.outputs}
+
+
+def _operands(op: Op, graph: Graph, values: Values) -> list[Array | None]:
+    return [
+        None if not name else values[name] if name in values else graph.constants[name]
+        for name in op.inputs
+    ]
+
+
+def rest_of(graph: Graph, position: int) -> Graph:
+    """The ops behind a position that the outputs need, with the tensors they read from
+    before it as inputs; outputs that are computed before it are inputs too."""
+    later = {op.name for op in graph.ops[position + 1 :]}
+    ops = [op for op in needed_ops(graph, graph.outputs) if op.name in later]
+    read = [name for op in ops for name in op.inputs if name]
+    given = [name for name in dict.fromkeys((*read, *graph.outputs)) if name not in later]
+    return piece(graph, [name for name in given if graph.get(name) is not None], ops, graph.outputs)
+
+
+def piece(graph: Graph, given: Sequence[str], ops: Sequence[Op], outputs: tuple[str, ...]) -> Graph:
+    """Some ops of a graph, with the given results as inputs."""
+    inputs = [Input(name=name, type=graph.type_of(name)) for name in given]
+    used = {name for op in ops for name in op.inputs}
+    constants = {name: array for name, array in graph.constants.items() if name in used}
+    return Graph(graph.name, [*inputs, *ops], outputs, constants)
+
+
+def relative_error(found: Mapping[str, Array], reference: Mapping[str, Array]) -> float:
+    """Mean over the outputs of |y - r|^2 / |r|^2 in fp64."""
+    errors = []
+    for name, expected in reference.items():
+        wide = expected.astype(np.float64)
+        power = float(np.square(wide).sum())
+        error = float(np.square(found[name].reshape(wide.shape) - wide).sum())
+        errors.append(error / power if power else float(error > 0))
+    return float(np.mean(errors)) if errors else 0.0

@@ -1,0 +1,102 @@
+"""The choice among thresholds against a literal trial of each in the whole network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cvi import plugins
+from cvi.calibrate.calibrate import calibrate
+from cvi.calibrate.table import CalibrationTable, Threshold
+from cvi.calibrate.tune import rounded, tuned
+from cvi.execute import evaluate
+from cvi.ir import Array, Graph, Input, TensorType
+from cvi.ops import Add, Conv2d
+
+_FACTORS = (8.0, 1.0, 0.1)
+"""Too coarse, right, and clipped too hard; in another order for every layer."""
+
+
+def _net() -> Graph:
+    random = np.random.default_rng(0)
+    graph = Graph("net")
+    graph.constants = {
+        "v": random.standard_normal((4, 4, 1, 1)).astype(np.float32),
+        "w": random.standard_t(2, (4, 4, 3, 3)).astype(np.float32),
+    }
+    graph.add(Input(name="x", type=TensorType((1, 4, 6, 6))))
+    same = (1, 1, 1, 1)
+    graph.add(Conv2d(name="a", inputs=("x", "w", ""), pads=same, relu=True))
+    graph.add(Conv2d(name="b", inputs=("a", "v", "")))
+    graph.add(Add(name="y", inputs=("a", "b")))
+    graph.outputs = ("y",)
+    return graph
+
+
+def _images() -> list[dict[str, Array]]:
+    random = np.random.default_rng(1)
+    return [{"x": random.standard_t(2, (1, 4, 6, 6)).astype(np.float32)} for _ in range(3)]
+
+
+def _tables(graph: Graph) -> list[CalibrationTable]:
+    table = calibrate(graph, _images(), method="max")
+    return [_scaled(table, 0), _scaled(table, 1), _scaled(table, 2), _scaled(table, 0, 1.01)]
+
+
+def _scaled(table: CalibrationTable, first: int, more: float = 1.0) -> CalibrationTable:
+    entries = {
+        name: Threshold(entry.threshold * _FACTORS[(first + i) % 3] * more, entry.min, entry.max)
+        for i, (name, entry) in enumerate(table.entries.items())
+    }
+    return replace(table, entries=entries)
+
+
+def _literal(graph: Graph, name: str, entry: Threshold) -> float:
+    """The error of the outputs when this tensor alone is rounded, all else computed anew."""
+    errors = []
+    for image in _images():
+        values = evaluate(graph, image, keep=True)
+        step = entry.threshold / (255 if entry.min >= 0 else 127)
+        low, high = (0, 255) if entry.min >= 0 else (-128, 127)
+        value = (np.clip(np.rint(values[name] / step), low, high) * step).astype(np.float32)
+        if name == "x":
+            found = evaluate(graph, {"x": value})["y"]
+        else:
+            ops = [op for op in graph.ops if op.name != name]
+            fixed = Graph("", ops, ("y",), {**graph.constants, name: value})
+            found = evaluate(fixed, image)["y"]
+        expected = values["y"].astype(np.float64)
+        errors.append(np.square(found - expected).sum() / np.square(expected).sum())
+    return float(np.mean(errors))
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_the_threshold_of_least_error_is_chosen(fast: bool) -> None:
+    graph, executors = _net(), plugins.executors() if fast else []
+    tables = _tables(graph)
+    chosen = tuned(graph, tables, _images(), executors=executors)
+    picked = set()
+    for name, entry in chosen.entries.items():
+        trials = [table.entries[name] for table in tables[:3]]  # the fourth is like the first
+        errors = [_literal(graph, name, trial) for trial in trials]
+        best = int(np.argmin(errors))
+        assert entry == trials[best], (name, errors)
+        picked.add(best)
+    assert len(picked) > 1, "the case is too easy"
+
+
+def test_calibration_with_auto_is_never_of_another_threshold() -> None:
+    graph = _net()
+    chosen = calibrate(graph, _images(), method="auto", tuned_on=2)
+    every = [calibrate(graph, _images(), method=m) for m in ("kld", "max")]
+    for name, entry in chosen.entries.items():
+        assert entry in [table.entries[name] for table in every]
+    assert chosen.means == every[0].means
+
+
+def test_rounding_by_hand() -> None:
+    values = np.array([-2.0, -0.3, 0.0, 0.6, 1.0, 9.0], np.float32)
+    assert rounded(values, Threshold(1.27, -2, 9)) == pytest.approx([-1.28, -0.3, 0, 0.6, 1, 1.27])
+    assert rounded(values[2:], Threshold(2.55, 0, 9)) == pytest.approx([0, 0.6, 1.0, 2.55])
