@@ -60,15 +60,16 @@ def executor_for(jobs: int = 1, scheduler: str = "") -> Iterator[Executor]:
 @contextmanager
 def _dask(address: str) -> Iterator[Executor]:
     try:
-        from distributed import Client
+        import distributed
     except ImportError:
         raise CviError(
             "a scheduler needs Dask, which is not installed",
             where="--scheduler",
             fix="pip install 'cvi-core[dask]' here and on the workers",
         ) from None
+    connect: Any = distributed.Client  # which has no types
     try:
-        client = Client(address, timeout=10)
+        client = connect(address, timeout=10)
     except OSError as error:
         raise CviError(
             f"the scheduler cannot be reached: {error}",
