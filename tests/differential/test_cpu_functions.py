@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +26,11 @@ SPARSE = ("yolo_detection", "frcn_detection")
 """Functions of whose random outputs most are rows of zeros."""
 
 
-def compare(folder: Path, cases: Sequence[Case]) -> list[Array]:
-    """The outputs of all cases, equal on both runtimes."""
+def compare(
+    folder: Path, cases: Sequence[Case], defined: Callable[[Case], int] | None = None
+) -> list[Array]:
+    """The outputs of all cases, equal on both runtimes; defined: how many elements of a
+    case's output the vendor's function writes, all by default."""
     model = model_of(cases)
     ours = Runtime(model, spec=CV183X).run(INPUT, all_tensors=True)
     path = save(folder, write(model))
@@ -36,7 +39,10 @@ def compare(folder: Path, cases: Sequence[Case]) -> list[Array]:
     for name, value in theirs.items():
         case = cases[int(name.split("/")[0])] if "/" in name else None
         assert ours[name].dtype == value.dtype
-        np.testing.assert_array_equal(ours[name], value, err_msg=f"{name} of {case}")
+        known = slice(defined(case) if defined and case else None)
+        np.testing.assert_array_equal(
+            ours[name].reshape(-1)[known], value.reshape(-1)[known], err_msg=f"{name} of {case}"
+        )
     return [value for name, value in theirs.items() if "/" in name]
 
 
@@ -126,9 +132,22 @@ def test_resizing_to_many_sizes(tmp_path: Path) -> None:
             }  # fmt: skip
             x = normal(rng, 1, 2, length, 4)
             cases.append(Case("interp", given, [x], [fp32(1, 2, out, 5)]))
-    outputs = compare(tmp_path, cases)
-    lost = outputs[sorted(f"{k}/0" for k in range(len(cases))).index(f"{len(MODES) + 1}/0")]
-    assert not lost.any()  # 41 -> 1 in mode half_pixel
+    compare(tmp_path, cases, rows_kept)
+    lost = [case for case in cases if rows_kept(case) == 0]
+    assert len(lost) == 2  # 41 -> 1 in the modes half_pixel
+
+
+def rows_kept(case: Case) -> int:
+    """Elements that the vendor's interp writes: its modes half_pixel compute the size anew in
+    fp32, which can be one less; what follows keeps what was in memory before."""
+    x, arguments = case.inputs[0], case.arguments
+    size = [arguments["height"], arguments["width"]]
+    if arguments["coordinate_transformation_mode"] in ("half_pixel", "pytorch_half_pixel"):
+        size = [
+            int(np.float32(n) * (np.float32(o) / np.float32(n)))
+            for n, o in zip(x.shape[2:], size, strict=True)
+        ]
+    return int(np.prod([*x.shape[:2], *size]))
 
 
 def test_special_values_of_softmax_and_maximum(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_check_and_inspect(mnist: Path, here: Path, capsys: pytest.CaptureFixtur
     out = capsys.readouterr().out
     assert "fp32[1x1x28x28]" in out
     assert "3 Conv2d" in out
-    assert "unknown" in out
+    assert "--preset zero-one --gray (a guess: images of one channel)" in out
 
 
 def test_dataset_without_preprocessing_lists_the_presets(

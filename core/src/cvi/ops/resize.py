@@ -59,7 +59,8 @@ class Resize(Op):
     def coordinate(self, axis: int, length: int) -> Array:
         """Source coordinate of every result pixel along one axis (0: rows, 1: columns).
 
-        In fp32, as onnxruntime does: the rounding decides ties of nearest_mode.
+        In fp32, as onnxruntime does: the rounding decides ties of nearest_mode. Asymmetric
+        coordinates come from the sizes, which is exact, unless the model has its own scales.
         """
         out = np.arange(self.size[axis], dtype=np.float32)
         scale = np.float32(self.scales[axis])
@@ -67,6 +68,9 @@ class Resize(Op):
             last = self.size[axis] - 1
             return out * np.float32(length - 1) / np.float32(last) if last else out
         if self.coordinates == "asymmetric":
+            if self.scales[axis] == self.size[axis] / length:
+                exact = np.arange(self.size[axis]) * length / self.size[axis]
+                return exact.astype(np.float32)
             return np.asarray(out / scale)
         if self.coordinates == "pytorch_half_pixel" and self.size[axis] == 1:
             return out
