@@ -57,7 +57,7 @@ class ZooModel:
     random weights and few calibration images not much can be asked). least_cosine: of the
     program's worst output to the original network in fp32. random_orders: how many seeded
     random interleavings of the engines are run besides program order, TIU first and TDMA
-    first.
+    first. batches: those that the network can take (some models drop the batch on the way).
     """
 
     name: str
@@ -75,6 +75,7 @@ class ZooModel:
     quant_tolerance: Tolerance = QUANTISED_TOLERANCE
     least_cosine: float
     random_orders: int = 10
+    batches: tuple[int, ...] = (1, 4)
 
     @property
     def present(self) -> bool:
@@ -124,7 +125,7 @@ def _trained(
     pixels: ImageOptions,
     image: str | Path,
     dataset: str | Path,
-    **options: str | float | Tolerance | Mapping[str, tuple[int, ...]],
+    **options: str | float | Tolerance | Mapping[str, tuple[int, ...]] | tuple[int, ...],
 ) -> ZooModel:
     return ZooModel(
         name=name,
@@ -256,6 +257,7 @@ ZOO: tuple[ZooModel, ...] = (
         _STREETS,
         method="max",
         least_cosine=0.9,
+        batches=(1,),
     ),
     _trained("unet_sedgen", "unet_sedgen/unet.onnx", _GRAY, _CAT, _PHOTOS, least_cosine=0.999),
     _trained(
