@@ -1,10 +1,14 @@
-"""Which function converts which ONNX op."""
+"""Which function converts which ONNX op.
+
+Names are `Conv`; `domain.Op` outside ONNX's own domain.
+"""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+
+from cvi.converters import Converters
 
 if TYPE_CHECKING:
     from cvi_frontend_onnx.node import Node
@@ -13,31 +17,8 @@ if TYPE_CHECKING:
 Converter = Callable[["Node"], "Value | Sequence[Value]"]
 """From a node to its output, or to its outputs in order."""
 
-_BUILT_IN: dict[str, Converter] = {}
+_CONVERTERS: Converters[Converter] = Converters("onnx", "cvi_frontend_onnx.converters")
 
-
-def converts(*op_types: str) -> Callable[[Converter], Converter]:
-    """Register the converter of these ops (`Conv`; `domain.Op` outside ONNX's own domain)."""
-
-    def register(converter: Converter) -> Converter:
-        for op_type in op_types:
-            _BUILT_IN[op_type] = converter
-        return converter
-
-    return register
-
-
-@functools.cache
-def built_in() -> Mapping[str, Converter]:
-    """Our own converters by op."""
-    from cvi_frontend_onnx import converters
-
-    converters.load()
-    return dict(_BUILT_IN)
-
-
-def all_converters() -> dict[str, Converter]:
-    """Our own converters, and those that other plugins register for the frontend "onnx"."""
-    from cvi import plugins
-
-    return {**built_in(), **plugins.converters("onnx")}
+converts = _CONVERTERS.converts
+built_in = _CONVERTERS.built_in
+all_converters = _CONVERTERS.all_converters
