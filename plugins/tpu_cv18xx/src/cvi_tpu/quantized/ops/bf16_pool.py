@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from cvi.ir import Array, TensorType
-from cvi.ops import AvgPool2d
-from cvi.ops.check import Types, not_negative, operands, rank, require
+from cvi.ops.check import Types, operands, rank
 from cvi.ops.windows import output_size, pad2d, windows
 from cvi_tpu.quantized import bf16
 from cvi_tpu.quantized.bf16_sums import convolution
+from cvi_tpu.quantized.ops.average import AverageWindows
 from cvi_tpu.quantized.ops.base import Pads, Pair
 from cvi_tpu.quantized.ops.bf16_base import Bf16Op, bf16s
 
@@ -44,7 +44,7 @@ class Bf16MaxPool2d(Bf16Op):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bf16AvgPool2d(Bf16Op):
+class Bf16AvgPool2d(AverageWindows, Bf16Op):
     """Window sums of x times a BF16 number, kernel rows before columns, each addition
     rounded toward zero (FACTS_TPU 3.6).
 
@@ -52,37 +52,13 @@ class Bf16AvgPool2d(Bf16Op):
     Which elements count is as in cvi.ops.AvgPool2d; a window without any gives 0.
     """
 
-    kernel: Pair
-    stride: Pair = (1, 1)
-    pads: Pads = (0, 0, 0, 0)
-    ceil_pads: Pair = (0, 0)
-    count_include_pad: bool = False
     factors: tuple[tuple[int, float], ...] = ()
     relu: bool = False
 
     def infer(self, inputs: Types) -> TensorType:
         (x,) = operands(self, inputs, 1)
         bf16s(self, inputs)
-        n, c, h, w = rank(self, x, 4)
-        not_negative(self, "ceil_pads", self.ceil_pads)
-        for ceil, pad in zip(self.ceil_pads, self.pads[2:], strict=True):
-            require(self, ceil <= pad, f"ceil_pads {self.ceil_pads} exceed pads {self.pads}")
-        size = output_size(self, (h, w), self.kernel, self.stride, self.pads, (1, 1))
-        lacking = set(self.counts((h, w)).ravel().tolist()) - {0} - {f[0] for f in self.factors}
-        require(self, not lacking, f"has no factor for windows of {sorted(lacking)} pixels")
-        return self.result((n, c, *size))
-
-    def counts(self, size: Pair) -> Array:
-        """How many pixels count in each window [oh, ow] of an input of that (height, width)."""
-        pool = AvgPool2d(
-            name=self.name,
-            kernel=self.kernel,
-            stride=self.stride,
-            pads=self.pads,
-            ceil_pads=self.ceil_pads,
-            count_include_pad=self.count_include_pad,
-        )
-        return np.outer(pool.counts(0, size[0]), pool.counts(1, size[1]))
+        return self.result(self.pooled(x, [factor[0] for factor in self.factors], "factor"))
 
     def evaluate(self, *inputs: Array | None) -> Array:
         (x,) = inputs

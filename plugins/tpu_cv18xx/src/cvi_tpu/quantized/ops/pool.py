@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from cvi.ir import Array, TensorType
-from cvi.ops import AvgPool2d, MaxPool2d
-from cvi.ops.check import Types, not_negative, operands, positive, rank, require
+from cvi.ops import MaxPool2d
+from cvi.ops.check import Types, operands, positive, rank
 from cvi.ops.pool import first_maxima
 from cvi.ops.windows import output_size, pad2d
+from cvi_tpu.quantized.ops.average import AverageWindows
 from cvi_tpu.quantized.ops.base import Int8Op, Pads, Pair, check_rate, in_range, int8s
 from cvi_tpu.quantized.requantise import requantise
 
@@ -61,7 +62,7 @@ class Int8PoolMask(Int8Op):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Int8AvgPool2d(Int8Op):
+class Int8AvgPool2d(AverageWindows, Int8Op):
     """Window sums with exact divisors: sat8(relu(QDM(weight * sum, m, s))).
 
     rates: (count, weight, multiplier, shift) for every number of counted elements a window
@@ -69,40 +70,16 @@ class Int8AvgPool2d(Int8Op):
     1..127). Which elements count is as in cvi.ops.AvgPool2d; a window without any gives 0.
     """
 
-    kernel: Pair
-    stride: Pair = (1, 1)
-    pads: Pads = (0, 0, 0, 0)
-    ceil_pads: Pair = (0, 0)
-    count_include_pad: bool = False
     rates: tuple[tuple[int, int, int, int], ...] = ()
     relu: bool = False
 
     def infer(self, inputs: Types) -> TensorType:
         (x,) = operands(self, inputs, 1)
         int8s(self, inputs)
-        n, c, h, w = rank(self, x, 4)
-        not_negative(self, "ceil_pads", self.ceil_pads)
-        for ceil, pad in zip(self.ceil_pads, self.pads[2:], strict=True):
-            require(self, ceil <= pad, f"ceil_pads {self.ceil_pads} exceed pads {self.pads}")
         for _, weight, multiplier, shift in self.rates:
             in_range(self, "weight", weight, 1, 127)
             check_rate(self, multiplier, shift)
-        size = output_size(self, (h, w), self.kernel, self.stride, self.pads, (1, 1))
-        lacking = set(self.counts((h, w)).ravel().tolist()) - {0} - {rate[0] for rate in self.rates}
-        require(self, not lacking, f"has no rate for windows of {sorted(lacking)} pixels")
-        return self.result((n, c, *size))
-
-    def counts(self, size: Pair) -> Array:
-        """How many pixels count in each window [oh, ow] of an input of that (height, width)."""
-        pool = AvgPool2d(
-            name=self.name,
-            kernel=self.kernel,
-            stride=self.stride,
-            pads=self.pads,
-            ceil_pads=self.ceil_pads,
-            count_include_pad=self.count_include_pad,
-        )
-        return np.outer(pool.counts(0, size[0]), pool.counts(1, size[1]))
+        return self.result(self.pooled(x, [rate[0] for rate in self.rates], "rate"))
 
     def evaluate(self, *inputs: Array | None) -> Array:
         (x,) = inputs
