@@ -6,19 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cvi.ir import Array, Graph, Input, Op, Shape, TensorType
+from cvi.importing.constants import GraphConstants
+from cvi.ir import Array, Input, Op, Shape, TensorType
 from cvi_frontend_caffe.values import Value, check_elements
 
 
-class Builder:
+class Builder(GraphConstants):
     """A Graph under construction.
 
     reserved: the names of all layers, which no constant may take.
     """
 
     def __init__(self, name: str, reserved: frozenset[str] = frozenset()) -> None:
-        self.graph = Graph(name)
-        self._reserved = reserved
+        super().__init__(name, reserved, np.ascontiguousarray)
 
     def input(self, name: str, shape: Shape) -> Value:
         """A network input."""
@@ -50,9 +50,6 @@ class Builder:
         return value.name if value.array is None else self._constant(value.array, wanted)
 
     def _constant(self, array: Array, wanted: str) -> str:
-        name, i = wanted, 0
-        while name in self.graph or name in self._reserved:
-            i += 1
-            name = f"{wanted}_{i}"
+        name = self.free_name(wanted)
         self.graph.constants[name] = np.ascontiguousarray(array)
         return name

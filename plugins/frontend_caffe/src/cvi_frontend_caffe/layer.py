@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn
 
 import numpy as np
 
-from cvi.errors import ModelError, UnsupportedError
+from cvi.importing.converted import Converted
 from cvi.ir import Array, Op, Shape
 from cvi_frontend_caffe import blobs as draw
 from cvi_frontend_caffe.blobs import Blobs
@@ -17,7 +16,7 @@ from cvi_frontend_caffe.params import Params
 from cvi_frontend_caffe.values import Value
 
 
-class Layer:
+class Layer(Converted):
     """A layer, its bottoms already converted.
 
     A converter reads parameters, bottoms and weights, builds ops with `emit`, and returns
@@ -28,6 +27,8 @@ class Layer:
     batch: (the network's own batch size, the one asked for), None when they are the same.
     rms: the estimated magnitude of every bottom, for random weights.
     """
+
+    tensor = "blob"
 
     def __init__(
         self,
@@ -147,19 +148,3 @@ class Layer:
         values = [Value.of(v) if isinstance(v, np.ndarray) else v for v in operands]
         source = op.name if op.name in self._results else ""
         return self._builder.emit(op.with_(source=source), values, self.name)
-
-    # -- problems ---------------------------------------------------------
-
-    def refuse(self, reason: str) -> NoReturn:
-        """Say why this valid layer cannot be imported."""
-        raise UnsupportedError(reason, where=self.where)
-
-    def broken(self, reason: str) -> NoReturn:
-        """Say why this layer is not valid."""
-        raise ModelError(reason, where=self.where)
-
-    def axis(self, value: int, rank: int) -> int:
-        """A possibly negative axis as a non-negative one."""
-        if not -rank <= value < rank:
-            self.broken(f"axis {value} of a blob of {rank} dimensions")
-        return value % rank

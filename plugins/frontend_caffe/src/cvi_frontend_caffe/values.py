@@ -8,10 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cvi.errors import ModelError
+from cvi.importing.constants import MAX_ELEMENTS
 from cvi.ir import Array, DType, Shape, TensorType
-
-MAX_ELEMENTS = 1 << 28
-"""Most elements of one blob (1 GiB of fp32): more than any chip's memory holds."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,28 +6,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cvi.errors import ModelError, UnsupportedError
-from cvi.ir import Array, Graph, Op
+from cvi.errors import UnsupportedError
+from cvi.importing.constants import GraphConstants, check_elements
+from cvi.ir import Op
 from cvi.ops import Embedding, Movement
-from cvi_frontend_onnx.values import Value, as_fp32, check_elements
-
-_FREE_ELEMENTS = 1 << 16
-MAX_COMPUTED = 1 << 26
-"""Elements that all computed constants of a model may have beyond those of their operands."""
+from cvi_frontend_onnx.values import Value, as_fp32
 
 
-class Builder:
-    """A Graph under construction.
-
-    Constants enter the graph when a layer reads them, once each, under the name they
-    have in the model.
-    """
+class Builder(GraphConstants):
+    """A Graph under construction."""
 
     def __init__(self, name: str, reserved: frozenset[str] = frozenset()) -> None:
-        self.graph = Graph(name)
-        self._reserved = reserved
-        self._placed: dict[int, tuple[Array, str]] = {}
-        self._computed = 0
+        super().__init__(name, reserved, as_fp32)
 
     def emit(self, op: Op, operands: Sequence[Value | None]) -> Value:
         """The result of an op: a new layer, or a constant when all operands are constant."""
@@ -35,7 +25,7 @@ class Builder:
         if values and all(v.array is not None for v in values):
             return self._fold(op, operands)
         self._check_types(op, values)
-        names = tuple(self._operand(v) for v in operands)
+        names = tuple(self.operand(v) for v in operands)
         if any(v.grid is not None for v in values):
             op = op.with_(source="")  # the tensor in the file holds integers
         typed = self.graph.add(op.with_(name=self.graph.fresh(op.name), inputs=names))
@@ -44,14 +34,6 @@ class Builder:
             return Value(typed.name, typed.type.shape, np.dtype(np.float32))
         moved = next(v for v in values if v.array is None)
         return Value(typed.name, typed.type.shape, moved.dtype, grid=moved.grid)
-
-    def budget(self, elements: int, given: int, where: str) -> None:
-        """Account for a computed constant; ModelError when the model computes absurdly many."""
-        check_elements((elements,), f"the constant computed by {where}", MAX_COMPUTED)
-        self._computed += max(elements - max(given, _FREE_ELEMENTS), 0)
-        check_elements(
-            (self._computed,), "all that the model computes from constants", MAX_COMPUTED
-        )
 
     def _fold(self, op: Op, operands: Sequence[Value | None]) -> Value:
         arrays = [None if v is None or v.array is None else v.array for v in operands]
@@ -72,24 +54,3 @@ class Builder:
                 raise UnsupportedError(
                     f"computes with data of type {value.dtype}; only floats are supported"
                 )
-
-    def _operand(self, value: Value | None) -> str:
-        if value is None:
-            return ""
-        if value.array is None:
-            return value.name
-        if not value.elements:
-            raise ModelError(f"the constant {value.name!r} is empty")
-        array, name = self._placed.get(id(value.array), (None, ""))
-        if array is None:
-            name = self._constant_name(value.name or "constant")
-            self.graph.constants[name] = as_fp32(value.array)
-            self._placed[id(value.array)] = (value.array, name)
-        return name
-
-    def _constant_name(self, wanted: str) -> str:
-        name, i = wanted, 0
-        while name in self.graph or name in self._reserved:
-            i += 1
-            name = f"{wanted}_{i}"
-        return name

@@ -10,6 +10,7 @@ import numpy as np
 
 from cvi.cut import Step, advice, cut_before
 from cvi.errors import CviError, ModelError, UnsupportedError
+from cvi.importing.constants import check_elements
 from cvi.ir import DType, Graph, Input, TensorType
 from cvi.ops import Reshape
 from cvi_frontend_onnx.attributes import Attributes
@@ -21,7 +22,7 @@ from cvi_frontend_onnx.order import choose_outputs, execution_order, layer_names
 from cvi_frontend_onnx.registry import Converter
 from cvi_frontend_onnx.shapes import InputShapes, declared_shape, fix_shapes
 from cvi_frontend_onnx.tensors import Tensors, element_type
-from cvi_frontend_onnx.values import Indices, Value, check_elements, is_float
+from cvi_frontend_onnx.values import Indices, Value, is_float
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cvi.importing.constants import MAX_ELEMENTS
 from cvi.ir import Shape
-from cvi_frontend_onnx.values import MAX_ELEMENTS, Value
+from cvi_frontend_onnx.values import Value
 
 if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto, TypeProto

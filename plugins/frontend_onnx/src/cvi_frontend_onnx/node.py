@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cvi.errors import ModelError, UnsupportedError
+from cvi.errors import ModelError
+from cvi.importing.constants import check_elements
+from cvi.importing.converted import Converted
 from cvi.ir import Array, Op, Shape
 from cvi_frontend_onnx.attributes import Attributes
 from cvi_frontend_onnx.builder import Builder
-from cvi_frontend_onnx.values import Value, check_elements
+from cvi_frontend_onnx.values import Value
 
 if TYPE_CHECKING:
     from onnx import GraphProto
 
 
-class Node:
+class Node(Converted):
     """A node, its operands already converted.
 
     A converter reads `attributes` and operands, builds ops with `emit`, and returns the
@@ -148,21 +150,7 @@ class Node:
         given = sum(v.elements for v in self.inputs if v is not None)
         self._builder.budget(int(np.prod(shape, dtype=np.int64)), given, self.where)
 
-    # -- problems ---------------------------------------------------------
-
-    def refuse(self, reason: str) -> NoReturn:
-        """Say why this valid node cannot be imported."""
-        raise UnsupportedError(reason, where=self.where)
-
-    def broken(self, reason: str) -> NoReturn:
-        """Say why this node is not valid."""
-        raise ModelError(reason, where=self.where)
-
-    def axis(self, value: int, rank: int) -> int:
-        """A possibly negative axis as a non-negative one."""
-        if not -rank <= value < rank:
-            self.broken(f"axis {value} of a tensor of {rank} dimensions")
-        return value % rank
+    # -- axes --------------------------------------------------------------------
 
     def axes(self, values: Sequence[int], rank: int) -> tuple[int, ...]:
         """Several axes, sorted."""

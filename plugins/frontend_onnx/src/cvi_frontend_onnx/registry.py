@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from cvi.converters import Converters
+from cvi.importing.registry import Converters
 
 if TYPE_CHECKING:
     from cvi_frontend_onnx.node import Node

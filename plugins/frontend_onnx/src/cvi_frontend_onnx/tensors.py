@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cvi.errors import ModelError, UnsupportedError
+from cvi.importing.constants import check_elements
 from cvi.ir import Array
-from cvi_frontend_onnx.values import check_elements
 
 if TYPE_CHECKING:
     from onnx import TensorProto

@@ -8,11 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cvi.errors import ModelError
 from cvi.ir import Array, DType, Shape, TensorType
-
-MAX_ELEMENTS = 1 << 28
-"""Most elements of one tensor (1 GiB of fp32): more than any chip's memory holds."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +88,3 @@ def as_fp32(array: Array) -> Array:
     """The array in fp32, itself when it is already."""
     with np.errstate(all="ignore"):
         return array.astype(np.float32, copy=False)
-
-
-def check_elements(shape: Shape, what: str, limit: int = MAX_ELEMENTS) -> None:
-    """Refuse a tensor that cannot be meant seriously, before anything is allocated."""
-    if any(size < 0 for size in shape) or math.prod(shape) > limit:
-        raise ModelError(
-            f"{what} has the shape {'x'.join(map(str, shape))}; the limit is {limit} elements",
-            fix="check the model, or fix its input shapes with --input-shape NAME=1,3,H,W",
-        )

@@ -8,15 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from cvi.errors import ModelError, UnsupportedError
-from cvi.ir import Array, Graph, Op
+from cvi.errors import UnsupportedError
+from cvi.importing.constants import GraphConstants, check_elements
+from cvi.ir import Array, Op
 from cvi.ops import Embedding, Movement
-from cvi_frontend_tflite.values import Order, Value, check_elements, in_order, inverse
+from cvi_frontend_tflite.values import Order, Value, in_order, inverse
 
 _FP32 = np.dtype(np.float32)
-_FREE_ELEMENTS = 1 << 16
-MAX_COMPUTED = 1 << 26
-"""Elements that all computed constants of a model may have beyond those of their operands."""
 
 
 @dataclass(frozen=True)
@@ -28,23 +26,17 @@ class Blocks:
     pads: tuple[tuple[int, int], ...]
 
 
-class Builder:
+class Builder(GraphConstants):
     """A Graph under construction.
 
     blocks: layers that hold the pixels of an image spread over a batch.
     turned: for a layer and another order, the layer that holds the same tensor so.
-
-    Constants enter the graph when a layer reads them, once each, under the name they
-    have in the model.
     """
 
     def __init__(self, name: str, reserved: frozenset[str] = frozenset()) -> None:
-        self.graph = Graph(name)
+        super().__init__(name, reserved, as_fp32)
         self.blocks: dict[str, Blocks] = {}
         self.turned: dict[tuple[str, Order], Value] = {}
-        self._reserved = reserved
-        self._placed: dict[int, tuple[Array, str]] = {}
-        self._computed = 0
 
     def emit(self, op: Op, operands: Sequence[Value | None], order: Order | None) -> Value:
         """The result of an op: a new layer, or a constant when all operands are constant.
@@ -56,7 +48,7 @@ class Builder:
         if values and all(v.array is not None for v in values):
             return self._fold(op, operands, order)
         self._check_types(op, values)
-        names = tuple(self._operand(v) for v in operands)
+        names = tuple(self.operand(v) for v in operands)
         typed = self.graph.add(op.with_(name=self.graph.fresh(op.name), inputs=names))
         moved = next(v.dtype for v in values if v.array is None)
         return self.value_of(typed, moved if isinstance(op, Movement) else _FP32, order)
@@ -78,14 +70,6 @@ class Builder:
             for op in ops:
                 graph.append(op)
 
-    def budget(self, elements: int, given: int, where: str) -> None:
-        """Account for a computed constant; ModelError when the model computes absurdly many."""
-        check_elements((elements,), f"the constant computed by {where}", MAX_COMPUTED)
-        self._computed += max(elements - max(given, _FREE_ELEMENTS), 0)
-        check_elements(
-            (self._computed,), "all that the model computes from constants", MAX_COMPUTED
-        )
-
     def _fold(self, op: Op, operands: Sequence[Value | None], order: Order | None) -> Value:
         arrays = [None if v is None or v.array is None else v.array for v in operands]
         if not isinstance(op, Movement):
@@ -104,27 +88,6 @@ class Builder:
                 raise UnsupportedError(
                     f"computes with data of type {value.dtype}; only floats are supported"
                 )
-
-    def _operand(self, value: Value | None) -> str:
-        if value is None:
-            return ""
-        if value.array is None:
-            return value.name
-        if not value.elements:
-            raise ModelError(f"the constant {value.name!r} is empty")
-        array, name = self._placed.get(id(value.array), (None, ""))
-        if array is None:
-            name = self._constant_name(value.name or "constant")
-            self.graph.constants[name] = as_fp32(value.array)
-            self._placed[id(value.array)] = (value.array, name)
-        return name
-
-    def _constant_name(self, wanted: str) -> str:
-        name, i = wanted, 0
-        while name in self.graph or name in self._reserved:
-            i += 1
-            name = f"{wanted}_{i}"
-        return name
 
 
 def _standing(op: Op, value: Value, source: str) -> Op:

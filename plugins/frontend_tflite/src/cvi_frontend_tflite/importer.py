@@ -9,10 +9,11 @@ import numpy as np
 
 from cvi.calibrate.table import Threshold
 from cvi.errors import CviError, ModelError, UnsupportedError
+from cvi.importing.constants import MAX_COMPUTED, check_elements
 from cvi.ir import DType, Graph, Input, TensorType
 from cvi.ops import Permute, Reshape
 from cvi.passes.dead_code import RemoveDeadCode
-from cvi_frontend_tflite.builder import MAX_COMPUTED, Builder
+from cvi_frontend_tflite.builder import Builder
 from cvi_frontend_tflite.inputs import fixed_shapes, input_order
 from cvi_frontend_tflite.node import Node
 from cvi_frontend_tflite.outputs import choose_outputs, layer_names, needed_ops
@@ -24,7 +25,6 @@ from cvi_frontend_tflite.values import (
     IMAGE,
     Order,
     Value,
-    check_elements,
     in_order,
     inverse,
     usual_order,

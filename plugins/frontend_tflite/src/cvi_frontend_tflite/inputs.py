@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from cvi.errors import InputError
+from cvi.importing.constants import check_elements
 from cvi.ir import Shape
 from cvi_frontend_tflite.schema import Model, Tensor
-from cvi_frontend_tflite.values import IMAGE, Order, check_elements, in_order
+from cvi_frontend_tflite.values import IMAGE, Order, in_order
 
 _ALIASES = ("QUANTIZE", "DEQUANTIZE", "CAST")
 _TO_IMAGE = (0, 2, 3, 1)

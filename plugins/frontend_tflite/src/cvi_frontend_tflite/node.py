@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
-from cvi.errors import ModelError, UnsupportedError
+from cvi.importing.constants import check_elements
+from cvi.importing.converted import Converted
 from cvi.ir import Array, Op, Shape
 from cvi.ops import Permute, Reshape
 from cvi_frontend_tflite.builder import Blocks, Builder
@@ -17,7 +18,6 @@ from cvi_frontend_tflite.values import (
     IMAGE,
     Order,
     Value,
-    check_elements,
     in_order,
     only_moves_ones,
 )
@@ -25,7 +25,7 @@ from cvi_frontend_tflite.values import (
 FLOAT = np.dtype(np.float32)
 
 
-class Node:
+class Node(Converted):
     """An op, its operands already converted.
 
     A converter reads options and operands, builds layers with `emit`, and returns the
@@ -235,21 +235,7 @@ class Node:
         given = sum(v.elements for v in self.inputs if v is not None)
         self._builder.budget(int(np.prod(shape, dtype=np.int64)), given, self.where)
 
-    # -- problems -----------------------------------------------------------------
-
-    def refuse(self, reason: str) -> NoReturn:
-        """Say why this valid op cannot be imported."""
-        raise UnsupportedError(reason, where=self.where)
-
-    def broken(self, reason: str) -> NoReturn:
-        """Say why this op is not valid."""
-        raise ModelError(reason, where=self.where)
-
-    def axis(self, value: int, rank: int) -> int:
-        """A possibly negative axis as a non-negative one."""
-        if not -rank <= value < rank:
-            self.broken(f"axis {value} of a tensor of {rank} dimensions")
-        return value % rank
+    # -- axes --------------------------------------------------------------------
 
     def axes(self, values: Sequence[int], rank: int) -> tuple[int, ...]:
         """Several axes, sorted; TFLite allows an axis twice."""

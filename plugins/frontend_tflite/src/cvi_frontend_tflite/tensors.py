@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from cvi.errors import ModelError, UnsupportedError
+from cvi.importing.constants import check_elements
 from cvi.ir import Array
 from cvi_frontend_tflite.schema import Model, Tensor
-from cvi_frontend_tflite.values import check_elements
 
 _NUMPY: dict[str, str] = {
     "FLOAT32": "<f4",

@@ -16,11 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from cvi.errors import ModelError
 from cvi.ir import Array, DType, Shape, TensorType
-
-MAX_ELEMENTS = 1 << 28
-"""Most elements of one tensor (1 GiB of fp32): more than any chip's memory holds."""
 
 Order = tuple[int, ...]
 IMAGE: Order = (0, 3, 1, 2)
@@ -95,12 +91,3 @@ def only_moves_ones(shape: Shape, order: Order) -> bool:
     """Whether the elements of a tensor of that shape stay where they are in that order."""
     kept = [i for i in order if shape[i] != 1]
     return kept == sorted(kept)
-
-
-def check_elements(shape: Shape, what: str, limit: int = MAX_ELEMENTS) -> None:
-    """Refuse a tensor that cannot be meant seriously, before anything is allocated."""
-    if any(size < 0 for size in shape) or math.prod(shape) > limit:
-        raise ModelError(
-            f"{what} has the shape {'x'.join(map(str, shape))}; the limit is {limit} elements",
-            fix="check the model, or fix its input shapes with --input-shape NAME=1,3,H,W",
-        )

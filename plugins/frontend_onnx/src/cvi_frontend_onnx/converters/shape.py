@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from cvi import ops
+from cvi.importing.reshape import target_shape
 from cvi.ir import Shape
 from cvi_frontend_onnx.node import Node
 from cvi_frontend_onnx.registry import converts
@@ -29,41 +30,13 @@ def reshape(node: Node) -> Value:
         x.shape[i] if size == 0 and not keep_zero and i < x.rank else size
         for i, size in enumerate(wanted)
     ]
-    shape = _resolved(x, _with_new_batch(node, x, target))
+    shape = target_shape(x.shape, target, node.batch if x.array is None else None)
     if shape is None:
         hint = ""
         if node.batch is not None:
             hint = f"; the batch {node.batch[0]} is part of the model, {node.batch[1]} does not fit"
         node.broken(f"{'x'.join(map(str, x.shape))} cannot take the shape {wanted}{hint}")
     return reshaped(node, x, shape)
-
-
-def _with_new_batch(node: Node, x: Value, target: list[int]) -> list[int]:
-    """A target that names the model's own batch first means the new batch, where that fits."""
-    if node.batch is None or not target or x.array is not None:
-        return target
-    own, new = node.batch
-    changed = [new, *target[1:]]
-    keeps_batch = x.rank > 0 and x.shape[0] == new
-    if (
-        target[0] == own
-        and _resolved(x, changed) is not None
-        and (keeps_batch or _resolved(x, target) is None)
-    ):
-        return changed
-    return target
-
-
-def _resolved(x: Value, target: list[int]) -> Shape | None:
-    """The target with its -1 worked out; None when the elements do not fit."""
-    if target.count(-1) > 1 or min(target, default=0) < -1:
-        return None
-    if -1 in target:
-        rest = math.prod(size for size in target if size != -1)
-        if not rest or x.elements % rest:
-            return None
-        target = [x.elements // rest if size == -1 else size for size in target]
-    return tuple(target) if math.prod(target) == x.elements else None
 
 
 @converts("Flatten")

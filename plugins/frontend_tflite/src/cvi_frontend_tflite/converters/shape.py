@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from cvi import ops
+from cvi.importing.reshape import target_shape
 from cvi.ir import Shape
 from cvi_frontend_tflite.converters.elementwise import common_order
 from cvi_frontend_tflite.fused import activated
@@ -20,7 +20,7 @@ from cvi_frontend_tflite.values import IMAGE, Value
 def reshape(node: Node) -> Value:
     x = node.operand(0)
     wanted = _wanted_shape(node)
-    shape = _resolved(x, _with_new_batch(node, x, list(wanted)))
+    shape = target_shape(x.shape, wanted, node.batch if x.array is None else None)
     if shape is None:
         hint = ""
         if node.batch is not None:
@@ -34,34 +34,6 @@ def _wanted_shape(node: Node) -> tuple[int, ...]:
     if node.optional(1) is not None:
         return node.integers(1, "the new shape")
     return node.option_list("NewShape")
-
-
-def _with_new_batch(node: Node, x: Value, target: list[int]) -> list[int]:
-    """A target that names the model's own batch first means the new batch, where that fits."""
-    if node.batch is None or not target or x.array is not None:
-        return target
-    own, new = node.batch
-    changed = [new, *target[1:]]
-    keeps_batch = x.rank > 0 and x.shape[0] == new
-    if (
-        target[0] == own
-        and _resolved(x, changed) is not None
-        and (keeps_batch or _resolved(x, target) is None)
-    ):
-        return changed
-    return target
-
-
-def _resolved(x: Value, target: list[int]) -> Shape | None:
-    """The target with its -1 worked out; None when the elements do not fit."""
-    if target.count(-1) > 1 or min(target, default=0) < -1:
-        return None
-    if -1 in target:
-        rest = math.prod(size for size in target if size != -1)
-        if not rest or x.elements % rest:
-            return None
-        target = [x.elements // rest if size == -1 else size for size in target]
-    return tuple(target) if math.prod(target) == x.elements else None
 
 
 @converts("SQUEEZE")
