@@ -27,19 +27,6 @@ another value than their default are refused, or no case for OpenCV."""
 _PARAMS = ("convolution_param", "pooling_param", "inner_product_param", "batch_norm_param",
            "relu_param", "relu6_param")  # fmt: skip
 
-_FIRST_OF_FORKS = 1001
-"""Numbers of fields in `caffe.proto` that stand in text files of forks only."""
-
-_WITHOUT_MEANING = frozenset({
-    "relu", "conv_algorithm", "fusion_type", "avg_include_pad",
-    "pad_3d", "kernel_size_3d", "stride_3d", "use_weight_bias", "fuse", "round_mode", "yolo",
-})  # fmt: skip
-"""Fields of Intel's and the vendor's forks that OpenCV does not know either; those with
-another value than their default are refused, or no case for OpenCV."""
-
-_PARAMS = ("convolution_param", "pooling_param", "inner_product_param", "batch_norm_param",
-           "relu_param", "relu6_param")  # fmt: skip
-
 
 def difference(layer: Any) -> str:
     """Why OpenCV's result of a `LayerParameter` is no reference, "" when it is one."""
