@@ -80,6 +80,27 @@ def filters(draw: DrawFn, rng: np.random.Generator, shape: Shape) -> dict[str, A
 
 
 @st.composite
+def int8_weights(draw: DrawFn) -> Case:
+    """Fully connected layers, mostly, whose weights are int8; in one pass or in several."""
+    seed = draw(seeds)
+    rng = np.random.default_rng(seed)
+    taps = draw(st.sampled_from([(1, 1), (1, 1), (1, 1), (2, 3)]))
+    rows, (h, w) = draw(st.sampled_from([1, 1, 3, 20])), draw(st.sampled_from([taps, taps, (3, 5)]))
+    ic, oc = draw(channels(300)), draw(channels())
+    group = 2 if ic % 2 == oc % 2 == 0 and ic > 2 and draw(st.booleans()) else 1
+    most = LANE_SHARE // (taps[0] * taps[1])
+    step = draw(st.integers(1, most)) if ic // group > most or draw(st.booleans()) else 0
+    weight = rng.integers(-128, 128, (oc, ic // group, *taps)).astype(np.int8)
+    bias = filters(draw, rng, (oc, 1))["bias"]
+    constants = {
+        "weight": weight, "bias": bias, "scale": patterns(rng, oc), "zero": patterns(rng, oc),
+    }  # fmt: skip
+    attributes = {"relu": draw(st.booleans()), "step": step, "group": group}
+    shape = (rows, ic, h, w)
+    return Case(q.Bf16Conv2d, (shape,), attributes, constants, seed, DType.BF16, tame=True)
+
+
+@st.composite
 def depthwise(draw: DrawFn) -> Case:
     seed = draw(seeds)
     rng = np.random.default_rng(seed)
@@ -230,6 +251,7 @@ def products(draw: DrawFn) -> Case:
 
 BF16_KERNELS: dict[str, SearchStrategy[Case]] = {
     "conv": convs(),
+    "int8_weights": int8_weights(),
     "depthwise": depthwise(),
     "deconv": deconvs(),
     "max_pool": max_pools(),
