@@ -6,6 +6,7 @@ compute engine multiplies with it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,8 @@ from cvi_tpu.quantized import bf16
 
 STEPS = 128
 """Steps from the zero point, which is the middle of a row, to the largest weight."""
+
+_BLOCK = 1 << 20  # weights in fp64 at a time
 
 
 @dataclass(frozen=True)
@@ -38,15 +41,18 @@ def quantise_rows(weight: Array) -> Int8Rows:
     saturate at 127, which the largest weight does. A row of one value has steps of 1 and that
     value as its scale.
     """
-    rows = weight.reshape(len(weight), -1).astype(np.float64)
-    most, least = rows.max(axis=1), rows.min(axis=1)
+    rows = weight.reshape(len(weight), -1)
+    most, least = (each.astype(np.float64) for each in (rows.max(axis=1), rows.min(axis=1)))
     even = most == least
     middle = (most + least) / 2
     reach = np.where(even, 1.0, most - middle)
-    steps = np.floor((rows - middle[:, None]) * STEPS / reach[:, None] + 0.5)
+    steps = np.empty(rows.shape, np.int8)
+    for part in _blocks(rows):
+        real = (rows[part] - middle[part, None]) * STEPS / reach[part, None]
+        steps[part] = np.clip(np.floor(real + 0.5), -128, 127)
     steps[even] = 1
     return Int8Rows(
-        weight=np.clip(steps, -128, 127).astype(np.int8).reshape(weight.shape),
+        weight=steps.reshape(weight.shape),
         scale=_patterns(np.where(even, most, reach / STEPS)),
         zero=_patterns(np.where(even, 0.0, middle)),
     )
@@ -59,7 +65,16 @@ def _patterns(values: Array) -> Array:
 def dequantise(weight: Array, scale: Array, zero: Array) -> Array:
     """The patterns of weight * scale + zero as two instructions make them: the product and
     the sum are rounded to BF16 each (FACTS_TPU 3.3)."""
-    rows = (-1, *(1,) * (weight.ndim - 1))
-    factors, offsets = (bf16.decode(each.reshape(rows)) for each in (scale, zero))
-    scaled = bf16.encode(bf16.multiply(weight.astype(np.float32), factors))
-    return bf16.encode(bf16.add(bf16.decode(scaled), offsets))
+    rows = weight.reshape(len(weight), -1)
+    factors, offsets = (bf16.decode(each)[:, None] for each in (scale, zero))
+    patterns = np.empty(rows.shape, np.uint16)
+    for part in _blocks(rows):
+        scaled = bf16.encode(bf16.multiply(rows[part].astype(np.float32), factors[part]))
+        patterns[part] = bf16.encode(bf16.add(bf16.decode(scaled), offsets[part]))
+    return patterns.reshape(weight.shape)
+
+
+def _blocks(rows: Array) -> Iterator[slice]:
+    """Some rows at a time."""
+    step = max(1, _BLOCK // max(1, rows.shape[1]))
+    return (slice(first, first + step) for first in range(0, len(rows), step))
