@@ -29,14 +29,14 @@ _NEAREST = {
 
 @dataclass(frozen=True)
 class Choice:
-    """The precision of a layer. int8_weights: whether a BF16 layer stores its weights in int8.
-    note: why it is not the planned one, "" when it is. problems: why it can be computed in
-    none."""
+    """The precision of a layer. note: why it is not the planned one, "" when it is.
+    problems: why it can be computed in none. int8_weights: whether a BF16 layer stores its
+    weights in int8."""
 
     precision: DType
-    int8_weights: bool = False
     note: str = ""
     problems: tuple[str, ...] = ()
+    int8_weights: bool = False
 
 
 class Choices:
@@ -107,7 +107,7 @@ class Choices:
             return Choice(DType.BF16, int8_weights=True)
         weighs = any(name in self._graph.constants for name in op.inputs)
         expected = self._default is Precision.MIX_BF16 and not weighs and condition is None
-        return Choice(DType.BF16, note="" if expected else _unmixed(op, condition))
+        return Choice(DType.BF16, "" if expected else _unmixed(op, condition))
 
     def _nearest_obstacles(self, op: Op, asked: DType) -> list[str]:
         """Those of the planned precision, or of the CPU where only that has a rule."""
