@@ -79,7 +79,7 @@ class TiledConv(_Windowed):
         # An even number of bytes is computed two at a time: an odd one gets a channel of
         # zero weights, whatever lies in that lane then counts nothing.
         pairs = isinstance(op, Int8Conv2d) and ic % 2 and ic >= 3
-        self.padded = ic + 1 if pairs and ic < self.spec.max_channels else ic
+        self.padded = ic + 1 if pairs and ic < self.spec.max_size else ic
         packed = np.zeros((oc, kh * kw, self.padded), weight.dtype)
         packed[:, :, :ic] = weight.reshape(oc, ic, kh * kw).transpose(0, 2, 1)
         self.weight = typed(ctx.weight(as_bytes(packed)), packed.shape, packed.itemsize)

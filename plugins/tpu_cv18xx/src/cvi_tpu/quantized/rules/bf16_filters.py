@@ -68,7 +68,7 @@ def step_of(channels: int, taps: int, pixels: int, spec: ChipSpec) -> int:
     """
     room = spec.lane_bytes // _SHARE
     groups = room // (ceil(pixels * _ELEMENT / spec.eu_bytes) * spec.eu_bytes)
-    most = min(room // (taps * _ELEMENT), groups * spec.lanes, spec.max_channels)
+    most = min(room // (taps * _ELEMENT), groups * spec.lanes, spec.max_size)
     if channels <= most:
         return 0
     passes = ceil(channels / max(most // spec.lanes * spec.lanes, 1))
