@@ -18,6 +18,9 @@ from cvi_tpu.quantized import ops as q
 LANE_SHARE = 256
 """Weights of a pass take at most this many elements, so that they fit 2 KiB of a lane."""
 
+INPUTS = 60
+"""Input channels of a pass, for which the same holds on the chip of two lanes."""
+
 
 def patterns(rng: np.random.Generator, *shape: int) -> Array:
     """BF16 numbers of several magnitudes."""
@@ -88,7 +91,7 @@ def int8_weights(draw: DrawFn) -> Case:
     rows, (h, w) = draw(st.sampled_from([1, 1, 3, 20])), draw(st.sampled_from([taps, taps, (3, 5)]))
     ic, oc = draw(channels(300)), draw(channels())
     group = 2 if ic % 2 == oc % 2 == 0 and ic > 2 and draw(st.booleans()) else 1
-    most = LANE_SHARE // (taps[0] * taps[1])
+    most = min(LANE_SHARE // (taps[0] * taps[1]), INPUTS)
     step = draw(st.integers(1, most)) if ic // group > most or draw(st.booleans()) else 0
     weight = rng.integers(-128, 128, (oc, ic // group, *taps)).astype(np.int8)
     bias = filters(draw, rng, (oc, 1))["bias"]

@@ -221,3 +221,29 @@ def test_other_schemes_refuse() -> None:
     lookup.add(ops.Embedding(name="y", inputs=("i", "t")))
     lookup.outputs = ("y",)
     assert MixBf16Scheme().problems(lookup, chip(has_cpu_functions=False))
+
+
+@pytest.mark.parametrize(
+    ("weight", "scale", "zero", "why"),
+    [
+        (np.zeros((4, 3, 1, 1), np.uint16), 4, 4, "weight must be int8"),
+        (np.zeros((4, 3, 1, 1), np.int8), 3, 4, r"must be \[4\]"),
+        (np.zeros((4, 3, 1, 1), np.int8), 4, 5, r"must be \[4\]"),
+    ],
+)
+def test_operands_that_do_not_fit(weight: Array, scale: int, zero: int, why: str) -> None:
+    graph = Graph("net")
+    graph.add(Input(name="x", type=TensorType((1, 3, 2, 2), DType.BF16)))
+    rows = (np.zeros(scale, np.uint16), np.zeros(zero, np.uint16))
+    names = [graph.constant(f"c{i}", array) for i, array in enumerate((weight, *rows))]
+    with pytest.raises(ModelError, match=why):
+        graph.add(Bf16Conv2d(name="y", inputs=("x", names[0], "", *names[1:])))
+
+
+def test_depthwise_weights_stay_in_bf16() -> None:
+    graph = Graph("net")
+    graph.add(Input(name="x", type=TensorType((1, 3, 2, 2), DType.BF16)))
+    arrays = (np.zeros((3, 1, 1, 1), np.int8), *np.zeros((2, 3), np.uint16))
+    names = [graph.constant(f"c{i}", array) for i, array in enumerate(arrays)]
+    with pytest.raises(ModelError, match="depthwise weight cannot be int8"):
+        graph.add(Bf16Conv2d(name="y", inputs=("x", names[0], "", *names[1:]), group=3))
