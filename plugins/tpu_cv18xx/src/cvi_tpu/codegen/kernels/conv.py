@@ -42,7 +42,7 @@ class _Windowed(TiledOp):
         return window_appetite(self.axes, dim, part) if dim in "hw" else part.size
 
     def layer_signature(self) -> Hashable:
-        return self.sliding
+        return self.sliding, bool(self.finishing(Range(0, 1)))
 
     def part(self, box: Box, channels: Range, depends: str) -> Part:
         """The input under a box of the result."""
@@ -100,7 +100,7 @@ class TiledConv(_Windowed):
         ]
 
     def layer_signature(self) -> Hashable:
-        return (self.sliding, self.op.group, self.padded, self.grid is None)
+        return (super().layer_signature(), self.op.group, self.padded, self.grid is None)
 
     def channels(self, tile: Tile) -> Range:
         """Input channels of a tile."""
