@@ -18,6 +18,9 @@ from cvi_tpu.quantized import ops as q
 LANE_SHARE = 256
 """Weights of a pass take at most this many elements, so that they fit 2 KiB of a lane."""
 
+INPUTS = 60
+"""Input channels of a pass, for which the same holds on the chip of two lanes."""
+
 
 def patterns(rng: np.random.Generator, *shape: int) -> Array:
     """BF16 numbers of several magnitudes."""
@@ -77,6 +80,27 @@ def filters(draw: DrawFn, rng: np.random.Generator, shape: Shape) -> dict[str, A
     """Weights and, mostly, a bias."""
     bias = rng.standard_normal(shape[0]).astype(np.float32)
     return {"weight": patterns(rng, *shape), "bias": bias if draw(st.integers(0, 3)) else None}
+
+
+@st.composite
+def int8_weights(draw: DrawFn) -> Case:
+    """Fully connected layers, mostly, whose weights are int8; in one pass or in several."""
+    seed = draw(seeds)
+    rng = np.random.default_rng(seed)
+    taps = draw(st.sampled_from([(1, 1), (1, 1), (1, 1), (2, 3)]))
+    rows, (h, w) = draw(st.sampled_from([1, 1, 3, 20])), draw(st.sampled_from([taps, taps, (3, 5)]))
+    ic, oc = draw(channels(300)), draw(channels())
+    group = 2 if ic % 2 == oc % 2 == 0 and ic > 2 and draw(st.booleans()) else 1
+    most = min(LANE_SHARE // (taps[0] * taps[1]), INPUTS)
+    step = draw(st.integers(1, most)) if ic // group > most or draw(st.booleans()) else 0
+    weight = rng.integers(-128, 128, (oc, ic // group, *taps)).astype(np.int8)
+    bias = filters(draw, rng, (oc, 1))["bias"]
+    constants = {
+        "weight": weight, "bias": bias, "scale": patterns(rng, oc), "zero": patterns(rng, oc),
+    }  # fmt: skip
+    attributes = {"relu": draw(st.booleans()), "step": step, "group": group}
+    shape = (rows, ic, h, w)
+    return Case(q.Bf16Conv2d, (shape,), attributes, constants, seed, DType.BF16, tame=True)
 
 
 @st.composite
@@ -230,6 +254,7 @@ def products(draw: DrawFn) -> Case:
 
 BF16_KERNELS: dict[str, SearchStrategy[Case]] = {
     "conv": convs(),
+    "int8_weights": int8_weights(),
     "depthwise": depthwise(),
     "deconv": deconvs(),
     "max_pool": max_pools(),

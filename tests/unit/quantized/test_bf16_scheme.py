@@ -148,13 +148,6 @@ def test_layers_fall_to_the_nearest_precision_and_say_so() -> None:
     assert "no INT8 rule" in problem
 
 
-def test_weights_in_int8_are_not_mixed() -> None:
-    graph = network(ops.Relu(name="y", inputs=("x",)))
-    plan = PrecisionPlan(layers={"y": Precision.MIX_BF16})
-    (note,) = MixedScheme().notes(graph, BareChip(), plan)
-    assert note == "y (Relu) is computed in BF16: weights in int8 are not supported"
-
-
 @pytest.mark.parametrize(
     ("scheme", "plan", "why"),
     [

@@ -85,6 +85,7 @@ def cvi_register_schemes() -> list[LazyScheme]:
     return [
         LazyScheme("int8", "Int8Scheme"),
         LazyScheme("bf16", "Bf16Scheme"),
+        LazyScheme("mix_bf16", "MixBf16Scheme"),
         LazyScheme("mixed", "MixedScheme"),
     ]
 
