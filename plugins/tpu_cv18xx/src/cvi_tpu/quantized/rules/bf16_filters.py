@@ -13,7 +13,7 @@ from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.bf16 import decode, encode
 from cvi_tpu.quantized.ops import Bf16Conv2d, Bf16MinConstant
 from cvi_tpu.quantized.rewriter import Chain, Operand
-from cvi_tpu.quantized.rules.filters import Window, convolve, means_of, place
+from cvi_tpu.quantized.rules.filters import Change, Window, convolve, means_of, place
 from cvi_tpu.quantized.weights import mean_loss
 
 _ELEMENT = 2
@@ -28,8 +28,8 @@ class Bf16Kernel:
     bias: Array | None
     relu: bool
 
-    def with_weight(self, weight: Array) -> Bf16Kernel:
-        return replace(self, weight=weight)
+    def spread(self, change: Change) -> Bf16Kernel:
+        return replace(self, weight=change(self.weight))
 
     def fills(self, value: float) -> bool:
         """The hardware takes the fill value of BF16 as an integer (FACTS_TPU 3.5): only 0."""
