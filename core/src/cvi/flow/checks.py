@@ -205,9 +205,9 @@ def _check_rounding(request: Request) -> None:
         raise InputError("unknown rounding", where=where, fix=f"one of: nearest, {LEARNED}")
     if not isinstance(plugins.scheme(request.quant), LearnsRounding):
         raise InputError(
-            f"with --quant {request.quant} no weights are rounded to integers",
+            f"--quant {request.quant} has no weights whose rounding could be learned",
             where=where,
-            fix="leave it out, or use --quant int8",
+            fix="leave it out; on CV18xx chips it goes with --quant int8 and mixed",
         )
     if not request.data:
         raise InputError(
