@@ -59,7 +59,8 @@ class RealFilter:
         """The weights in steps of their channel, within int8: fp64; 0 where all are 0."""
         divisors = np.where(self.scales > 0, self.scales, 1.0)
         wide = self.weight.astype(np.float64) / divisors.reshape(-1, *[1] * (self.weight.ndim - 1))
-        return np.clip(wide, -128, 127)
+        within: Array = np.clip(wide, -128, 127)
+        return within
 
     def nearest(self) -> Filter:
         """The filter with every weight rounded to nearest."""

@@ -43,7 +43,11 @@ def least_stride(stride: Pair, room: Pair) -> Pair:
 def filter_of(
     to: Rewriter, layer: Op, x: Operand, weight: Array, bias: Array | None, group: int = 1
 ) -> Filter:
-    """Quantise weight[oc, ic/group, ...] and bias[oc] for a layer that reads x."""
+    """Quantise weight[oc, ic/group, ...] and bias[oc] for a layer that reads x.
+
+    The means are those of the layer's operand, and of no use for what is computed from it.
+    """
+    reads = x == to.int8(layer.inputs[0])
     source = real_filter(
         weight,
         bias,
@@ -51,7 +55,7 @@ def filter_of(
         to.scale(layer.name),
         where=layer.name,
         thresholds=to.weight_thresholds(layer.name),
-        means=means_of(to, layer, weight.shape[1] * group),
+        means=means_of(to, layer, weight.shape[1] * group) if reads else None,
         zeros=(x.zero, to.zero(layer.name)),
     )
     return replace(source.nearest(), source=source)
