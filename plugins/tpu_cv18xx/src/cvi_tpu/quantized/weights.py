@@ -90,7 +90,8 @@ class RealFilter:
             real = real + mean_loss(self.weight, _real(weight, self.scales), self.means)
         steps = np.divide(real, units, out=np.zeros(len(units)), where=units > 0)
         sums = weight.reshape(len(units), -1).sum(axis=1, dtype=np.int64)
-        return (np.rint(steps).astype(np.int64) - self.x_zero * sums).astype(np.int32)
+        whole: Array = (np.rint(steps).astype(np.int64) - self.x_zero * sums).astype(np.int32)
+        return whole
 
 
 def quantise_filter(
