@@ -28,7 +28,7 @@ _MEMORY = 1 << 30
 """Bytes of the tensors of all images together."""
 
 _LARGEST = 1 << 26
-"""Elements of the matrix of mean products of a layer: 512 MiB."""
+"""Elements of the matrix of mean products of a layer: 512 MiB, a few times at once."""
 
 
 def learn_rounding(
