@@ -21,6 +21,9 @@ QUANTISED_TOLERANCE = Tolerance(0.8, 0.8, 0.3)
 AUTO = "auto"
 """The only output asked for: end the network before what cannot be done."""
 
+LEARNED = "learned"
+"""The rounding of weights that needs images; "nearest" is the other one."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -30,6 +33,7 @@ class Request:
     random_weights: a seed from which weights that no file has are drawn, None: an error.
     images: the test input of every comparison; the first of the data set when empty.
     data: the samples of the calibration, each the files of one inference.
+    rounding: "nearest", or "learned" from `data`: of INT8 weights.
     mix_table: layers of another precision than the default of `quant`.
     correctness: None asks for equality of machine and quantised graph.
     own_thresholds: what becomes of thresholds that the model brings: "keep", "recalibrate",
@@ -52,6 +56,7 @@ class Request:
     calibration_table: Path | None = None
     chip: str = ""
     quant: str = "int8"
+    rounding: str = "nearest"
     mix_table: Path | None = None
     inputs_type: str = "auto"
     outputs_type: str | None = None

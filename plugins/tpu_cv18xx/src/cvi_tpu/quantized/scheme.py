@@ -6,14 +6,15 @@ They are one scheme with different plans: which layer is computed in which preci
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from cvi.errors import InputError, UnsupportedError
-from cvi.ir import DType, Graph, Input
+from cvi.ir import Array, DType, Graph, Input
 from cvi.precision import Precision, PrecisionPlan
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.choice import COMPUTES_IN, Choices
+from cvi_tpu.quantized.learning import learn_rounding
 from cvi_tpu.quantized.offsets import offset_layers
 from cvi_tpu.quantized.rewriter import Rewriter
 from cvi_tpu.quantized.rules.lookup import INDICES
@@ -21,6 +22,7 @@ from cvi_tpu.quantized.thresholds import Thresholds, no_table
 
 if TYPE_CHECKING:
     from cvi.calibrate.table import CalibrationTable
+    from cvi.flow.progress import Progress
     from cvi.hookspecs import Chip
 
 _TYPES = {"int8": DType.INT8, "bf16": DType.BF16, "fp32": DType.FP32}
@@ -60,6 +62,18 @@ class TpuScheme:
         boxes are always fp32. UnsupportedError lists every layer that cannot be computed,
         InputError when INT8 layers lack a threshold.
         """
+        return self._rewritten(graph, table, plan, chip, inputs_type, outputs_type).graph
+
+    def _rewritten(
+        self,
+        graph: Graph,
+        table: CalibrationTable | None,
+        plan: PrecisionPlan | None,
+        chip: Chip,
+        inputs_type: str,
+        outputs_type: str,
+    ) -> Rewriter:
+        """The rewriter with the finished graph."""
         _check_type("inputs type", inputs_type, (*_TYPES, AUTO))
         _check_type("outputs type", outputs_type, tuple(_TYPES))
         choices = self._choices(graph, plan, chip)
@@ -82,7 +96,7 @@ class TpuScheme:
             for name in graph.outputs
         )
         to.graph.check()
-        return to.graph
+        return to
 
     def problems(self, graph: Graph, chip: Chip, plan: PrecisionPlan | None = None) -> list[str]:
         """Layers that this scheme cannot compute for the chip: name, op, reason, advice."""
@@ -125,7 +139,27 @@ class TpuScheme:
             )
 
 
-class Int8Scheme(TpuScheme):
+class LearningScheme(TpuScheme):
+    """A scheme with weights in INT8, whose rounding can be learned from images."""
+
+    def quantize_learned(
+        self,
+        graph: Graph,
+        table: CalibrationTable | None,
+        plan: PrecisionPlan | None,
+        chip: Chip,
+        samples: Iterable[Mapping[str, Array]],
+        *,
+        inputs_type: str = AUTO,
+        outputs_type: str = "fp32",
+        progress: Progress,
+    ) -> Graph:
+        """See `cvi.hookspecs.LearnsRounding`; raises what `quantize` does."""
+        made = self._rewritten(graph, table, plan, chip, inputs_type, outputs_type)
+        return learn_rounding(made.graph, made.filters, samples, progress)
+
+
+class Int8Scheme(LearningScheme):
     """Every layer in INT8."""
 
     name = "int8"
@@ -146,7 +180,7 @@ class MixBf16Scheme(TpuScheme):
     default = Precision.MIX_BF16
 
 
-class MixedScheme(TpuScheme):
+class MixedScheme(LearningScheme):
     """INT8, but for layers that the plan names and those that INT8 cannot do."""
 
     name = "mixed"

@@ -13,7 +13,7 @@ from cvi_tpu.quantized.bf16 import decode, encode
 from cvi_tpu.quantized.mix_bf16 import quantise_rows
 from cvi_tpu.quantized.ops import Bf16Conv2d, Bf16MinConstant
 from cvi_tpu.quantized.rewriter import Chain, Operand
-from cvi_tpu.quantized.rules.filters import Window, convolve, means_of, place
+from cvi_tpu.quantized.rules.filters import Change, Window, convolve, means_of, place
 from cvi_tpu.quantized.weights import check_finite, mean_loss
 
 _ELEMENT = 2
@@ -30,9 +30,9 @@ class Bf16Kernel:
     relu: bool
     rows: tuple[Array, ...] = ()
 
-    def with_weight(self, weight: Array) -> Bf16Kernel:
+    def spread(self, change: Change) -> Bf16Kernel:
         assert not self.rows, "an int8 weight of 0 stands for its zero point"
-        return replace(self, weight=weight)
+        return replace(self, weight=change(self.weight))
 
     def fills(self, value: float) -> bool:
         """The hardware takes the fill value of BF16 as an integer (FACTS_TPU 3.5): only 0."""
