@@ -12,6 +12,19 @@ def random(*shape: int, seed: int = 0, low: float = -1.0, high: float = 1.0) -> 
     return np.random.default_rng(seed).uniform(low, high, shape).astype(np.float32)
 
 
+def _side_by_side(*parts: Op, before: float = 1.0) -> tuple[list[Op], dict[str, Array]]:
+    """Functions of x times a number, one behind the other."""
+    named = [op.with_(name=f"p{i}", inputs=("s",)) for i, op in enumerate(parts)]
+    joined = ops.Concat(name="y", inputs=tuple(op.name for op in named), axis=1)
+    scaled = ops.Mul(name="s", inputs=("x", "c"))
+    return [scaled, *named, joined], {"c": np.float32([before])}
+
+
+def _functions(*names: str, before: float) -> tuple[list[Op], dict[str, Array]]:
+    parts = (ops.Elementary(name="", which=which) for which in names)
+    return _side_by_side(*parts, before=before)
+
+
 LAYERS: dict[str, tuple[list[Op], dict[str, Array]]] = {
     "conv": (
         [ops.Conv2d(name="y", inputs=("x", "w", "b"), pads=(1, 1, 1, 1), relu=True, relu_max=1.0)],
@@ -113,6 +126,25 @@ LAYERS: dict[str, tuple[list[Op], dict[str, Array]]] = {
          ops.Concat(name="y", inputs=("p", "p"), axis=3)],
         {},
     ),
+    "dilated max": (
+        [ops.MaxPool2d(name="y", inputs=("x",), kernel=(3, 2), stride=(2, 1), pads=(2, 1, 2, 1),
+                       dilation=(2, 3))],
+        {},
+    ),
+    "mask of maxima": ([ops.PoolMask(name="y", inputs=("x",), size=(2, 3))], {}),
+    "comparisons": _side_by_side(
+        *(ops.Compare(name="", which=which, value=0.5) for which in ops.functions.COMPARISONS)
+    ),
+    "shrinks": _side_by_side(
+        ops.Shrink(name="", threshold=0.5, bias=0.25), ops.Shrink(name="", threshold=0.5),
+        ops.ThresholdedRelu(name="", threshold=0.5),
+    ),
+    "whole numbers": _functions("round", "floor", "ceil", "sign", before=5.0),
+    "angles": _functions("sin", "cos", "tan", before=20.0),
+    "arcs": _functions("asin", "acos", "atan", before=1.0),
+    "hyperbolic": _functions("sinh", "cosh", before=9.0),
+    "areas": _functions("asinh", "acosh", "atanh", before=20.0),
+    "deviation": ([ops.Std(name="y", inputs=("x",), axes=(1, 3), correction=1.0)], {}),
     "lstm": (
         [ops.Reshape(name="s", inputs=("x",), shape=(8, 2, 16)),
          ops.Lstm(name="y", inputs=("s", "w", "r", "b"), direction="bidirectional")],

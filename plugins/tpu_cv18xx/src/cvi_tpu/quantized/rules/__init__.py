@@ -5,6 +5,8 @@ def load() -> None:
     """Import every module of rules, which registers them."""
     from cvi_tpu.quantized.rules import (  # noqa: F401
         activation,
+        bf16_comparisons,
+        bf16_elementary,
         bf16_eltwise,
         bf16_functions,
         bf16_lookup,

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from cvi.ir import Array, DType, Graph, Op, Shape
-from cvi.ops import InstanceNorm, LayerNorm, Pad, Permute, Softmax, SquarePower
+from cvi.ops import InstanceNorm, LayerNorm, Pad, Permute, Softmax, SquarePower, Std
 from cvi.ops.normalise import window_of
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.bf16 import encode
@@ -92,8 +92,8 @@ class Rows:
             pool = Bf16AvgPool2d(name="", inputs=("",), kernel=kernel, factors=factors)
             chain.then(f"sum_{i}", pool)
 
-    def normalised(self, eps: float) -> Chain:
-        """The rows less their mean, times the root of the reciprocal of the mean square.
+    def centred(self) -> Operand:
+        """The rows less their mean.
 
         A mean is known to eight bits only: that of what is left is subtracted once more.
         """
@@ -104,9 +104,19 @@ class Rows:
             less = self.chain(centred)
             less.then("centred", Bf16Sub(name="", inputs=("", mean.end().name)))
             centred = less.end()
-        spread = self.chain(centred)
-        spread.then("square", Bf16Mul(name="", inputs=("", centred.name)))
-        self.sum(spread, 1 / self.length)
+        return centred
+
+    def squares(self, x: Operand, freedom: float) -> Chain:
+        """The sum of the squares of each row of x, divided by a number."""
+        chain = self.chain(x)
+        chain.then("square", Bf16Mul(name="", inputs=("", x.name)))
+        self.sum(chain, 1 / freedom)
+        return chain
+
+    def normalised(self, eps: float) -> Chain:
+        """The rows less their mean, times the root of the reciprocal of the mean square."""
+        centred = self.centred()
+        spread = self.squares(centred, self.length)
         spread.then("variance", Bf16AddConstant(name="", inputs=("",), value=eps))
         split(spread, "factor", power(-0.5))
         chain = self.chain(centred)
@@ -190,6 +200,16 @@ def instance_norm(op: InstanceNorm, to: Rewriter) -> None:
     chain.close()
 
 
+@quantizes(Std, precision=DType.BF16)
+def deviation(op: Std, to: Rewriter) -> None:
+    """The root of the sum of squares by n - correction."""
+    rows = Rows(op, to, op.axes, 0.0)
+    chain = rows.squares(rows.centred(), rows.length - op.correction)
+    split(chain, "root", power(0.5))
+    chain.reshape("shape", op.type.shape)
+    chain.close()
+
+
 requires(InstanceNorm, precision=DType.BF16)(is_plain)
 
 
@@ -205,6 +225,16 @@ def plane_is_even(op: InstanceNorm, graph: Graph, spec: ChipSpec) -> bool:
 def _is_even(length: int, spec: ChipSpec) -> bool:
     count = pieces(length, spec.max_size)
     return length % count == 0 and fits_in_lane((count, 1), spec, DType.BF16)
+
+
+@requires(Std, precision=DType.BF16)
+def sample_is_even(op: Std, graph: Graph, spec: ChipSpec) -> bool:
+    """a deviation is of more than 4063 elements, which cannot be cut into few equal pieces
+
+    take it of fewer elements
+    """
+    shape = graph.type_of(op.inputs[0]).shape
+    return _is_even(math.prod(shape[i] for i in op.axes), spec)
 
 
 @requires(LayerNorm, precision=DType.BF16)

@@ -12,6 +12,7 @@ from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.ops import (
     Bf16AvgPool2d,
     Bf16MaxPool2d,
+    Bf16PoolMask,
     Int8AvgPool2d,
     Int8MaxPool2d,
     Int8PoolMask,
@@ -55,13 +56,13 @@ def max_pool(op: MaxPool2d, to: Rewriter) -> None:
 
 
 def _maximum(x: Operand, kernel: Pair, stride: Pair, pads: Pads, dilation: Pair) -> Op:
-    """The maximum of windows of x; in BF16 they are not dilated."""
-    if x.dtype is DType.BF16:
-        return Bf16MaxPool2d(name="", inputs=("",), kernel=kernel, stride=stride, pads=pads)
-    return Int8MaxPool2d(
-        name="", inputs=("",), kernel=kernel, stride=stride, pads=pads, dilation=dilation,
-        out_scale=x.scale, out_zero=x.zero,
-    )  # fmt: skip
+    """The maximum of windows of x."""
+    pool = (
+        Bf16MaxPool2d(name="", kernel=kernel)
+        if x.dtype is DType.BF16
+        else Int8MaxPool2d(name="", kernel=kernel, out_scale=x.scale, out_zero=x.zero)
+    )
+    return pool.with_(inputs=("",), stride=stride, pads=pads, dilation=dilation)
 
 
 def _lowest(x: Operand) -> float:
@@ -69,17 +70,19 @@ def _lowest(x: Operand) -> float:
     return -LARGEST_NUMBER if x.dtype is DType.BF16 else (-128 - x.zero) * x.scale
 
 
-@quantizes(PoolMask)
+@quantizes(PoolMask, precision=TPU)
 def pool_mask(op: PoolMask, to: Rewriter) -> None:
-    """An Int8PoolMask in steps of 1, so that a product with it keeps the other's scale."""
-    x = to.int8(op.inputs[0])
-    mask = Int8PoolMask(
-        name=op.name, inputs=(x.name,), source=op.source, out_scale=1.0, size=op.size
+    """One mask; in INT8 in steps of 1, so that a product with it keeps the other's scale."""
+    x = to.operand(op.inputs[0])
+    mask = (
+        Bf16PoolMask(name=op.name, size=op.size)
+        if x.dtype is DType.BF16
+        else Int8PoolMask(name=op.name, size=op.size, out_scale=1.0)
     )
-    to.define_int8(mask)
+    to.define(mask.with_(inputs=(x.name,), source=op.source))
 
 
-@requires(PoolMask)
+@requires(PoolMask, precision=TPU)
 def block_in_range(op: PoolMask, graph: Graph, spec: ChipSpec) -> bool:
     """the chip takes the maxima of blocks of at most 15 rows and columns (its strides)
 
@@ -175,15 +178,6 @@ def _pads_that_fit(chain: Chain, pads: Pads, spec: ChipSpec, value: float) -> Pa
     )
     chain.then("pad", pad)
     return 0, 0, 0, 0
-
-
-@requires(MaxPool2d, precision=DType.BF16)
-def not_dilated(op: MaxPool2d, graph: Graph, spec: ChipSpec) -> bool:
-    """the TPU has no dilated max pooling in BF16
-
-    compute the layer in INT8
-    """
-    return op.dilation == (1, 1) or op.kernel == (1, 1)
 
 
 @requires(MaxPool2d, AvgPool2d, precision=TPU)
