@@ -20,7 +20,7 @@ def _side_by_side(*parts: Op, before: float = 1.0) -> tuple[list[Op], dict[str, 
     return [scaled, *named, joined], {"c": np.float32([before])}
 
 
-def _functions(*names: str, before: float) -> tuple[list[Op], dict[str, Array]]:
+def _functions(*names: str, before: float = 1.0) -> tuple[list[Op], dict[str, Array]]:
     parts = (ops.Elementary(name="", which=which) for which in names)
     return _side_by_side(*parts, before=before)
 
@@ -139,11 +139,10 @@ LAYERS: dict[str, tuple[list[Op], dict[str, Array]]] = {
         ops.Shrink(name="", threshold=0.5, bias=0.25), ops.Shrink(name="", threshold=0.5),
         ops.ThresholdedRelu(name="", threshold=0.5),
     ),
-    "whole numbers": _functions("round", "floor", "ceil", "sign", before=5.0),
-    "angles": _functions("sin", "cos", "tan", before=20.0),
-    "arcs": _functions("asin", "acos", "atan", before=1.0),
-    "hyperbolic": _functions("sinh", "cosh", before=9.0),
-    "areas": _functions("asinh", "acosh", "atanh", before=20.0),
+    "whole numbers": _functions("round", "floor", "ceil", "sign"),
+    "angles": _functions("sin", "cos", before=4.0),
+    "arcs": _functions("tan", "asin", "acos", "atan", "atanh", before=0.5),
+    "hyperbolic": _functions("sinh", "cosh", "asinh", before=2.0),
     "deviation": ([ops.Std(name="y", inputs=("x",), axes=(1, 3), correction=1.0)], {}),
     "lstm": (
         [ops.Reshape(name="s", inputs=("x",), shape=(8, 2, 16)),
