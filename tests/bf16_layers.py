@@ -143,6 +143,13 @@ LAYERS: dict[str, tuple[list[Op], dict[str, Array]]] = {
     "angles": _functions("sin", "cos", before=4.0),
     "arcs": _functions("tan", "asin", "acos", "atan", "atanh", before=0.5),
     "hyperbolic": _functions("sinh", "cosh", "asinh", before=2.0),
+    "uneven norm": (
+        [ops.Upsample(name="u", inputs=("x",), factors=(11, 13)),
+         ops.Slice(name="c", inputs=("u",), starts=(0, 0, 1, 2), sizes=(1, 2, 79, 101),
+                   steps=(1, 1, 1, 1)),
+         ops.LayerNorm(name="y", inputs=("c", "g", ""), axis=2)],
+        {"g": random(79, 101, low=0.5)},
+    ),
     "deviation": ([ops.Std(name="y", inputs=("x",), axes=(1, 3), correction=1.0)], {}),
     "lstm": (
         [ops.Reshape(name="s", inputs=("x",), shape=(8, 2, 16)),

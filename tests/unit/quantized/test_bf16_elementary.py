@@ -8,8 +8,9 @@ import pytest
 from small_nets import BareChip, calibrated, network, samples
 
 from cvi import ops
+from cvi.compare import compare_tensors
 from cvi.execute import evaluate
-from cvi.ir import Array, DType
+from cvi.ir import Array, DType, Op
 from cvi.ops.functions import COMPARISONS
 from cvi.ops.pool import first_maxima
 from cvi_tpu.quantized import bf16
@@ -139,9 +140,9 @@ def test_dilated_maxima() -> None:
     assert np.array_equal(bf16.decode(y), want)
 
 
-def deviations(x: Array, op: ops.Std) -> Array:
+def computed_of(x: Array, op: Op, **constants: Array) -> Array:
     """What the BF16 graph makes of a tensor."""
-    graph = network(op, inputs={"x": x.shape})
+    graph = network(op, inputs={"x": x.shape}, **constants)
     quantised = Bf16Scheme().quantize(graph, None, None, BareChip(), inputs_type="fp32")
     (name,) = quantised.outputs
     return evaluate(quantised, {"x": x})[name].reshape(quantised[name].type.shape)
@@ -153,7 +154,7 @@ def deviations(x: Array, op: ops.Std) -> Array:
 def test_deviations(axes: tuple[int, ...], correction: float, keepdims: bool) -> None:
     x = bf16.stored(np.random.default_rng(2).normal(3, 5, (3, 4, 6, 10)).astype(np.float32))
     op = ops.Std(name="y", inputs=("x",), axes=axes, correction=correction, keepdims=keepdims)
-    y, want = deviations(x, op), op.evaluate(x)
+    y, want = computed_of(x, op), op.evaluate(x)
     assert y.shape == want.shape
     assert np.abs(y / want - 1).max() < 0.009
 
@@ -163,13 +164,30 @@ def test_deviation_around_a_large_mean() -> None:
     stored."""
     x = bf16.stored(np.random.default_rng(2).normal(1000, 30, (1, 2, 64, 80)).astype(np.float32))
     op = ops.Std(name="y", inputs=("x",), axes=(2, 3), correction=1.0)
-    assert np.abs(deviations(x, op) / op.evaluate(x) - 1).max() < 0.009
+    assert np.abs(computed_of(x, op) / op.evaluate(x) - 1).max() < 0.009
 
 
-def test_deviations_of_what_cannot_be_cut_evenly_are_refused() -> None:
-    op = ops.Std(name="y", inputs=("x",), axes=(3,))
-    (problem,) = Bf16Scheme().problems(network(op, inputs={"x": (1, 1, 1, 20011)}), BareChip())
-    assert "of more than 4063 elements, which cannot be cut" in problem
+def test_deviations_of_rows_that_no_equal_pieces_make_up() -> None:
+    """20011 is a prime: the last piece is filled, and what fills it is no part of the row."""
+    x = bf16.stored(np.random.default_rng(2).normal(64, 4, (1, 2, 1, 20011)).astype(np.float32))
+    op = ops.Std(name="y", inputs=("x",), axes=(3,), correction=1.0)
+    assert np.abs(computed_of(x, op) / op.evaluate(x) - 1).max() < 0.009
+
+
+@pytest.mark.parametrize("kind", ["layer", "instance"])
+def test_norms_of_rows_that_no_equal_pieces_make_up(kind: str) -> None:
+    rng = np.random.default_rng(2)
+    x = bf16.stored(rng.normal(64, 2, (1, 2, 89, 97)).astype(np.float32))
+    if kind == "layer":
+        op: Op = ops.LayerNorm(name="y", inputs=("x", "g", "b"), axis=2)
+        parameters = {"g": rng.random((89, 97)), "b": rng.random((89, 97))}
+    else:
+        op = ops.InstanceNorm(name="y", inputs=("x", "g", "b"))
+        parameters = {"g": np.ones(2), "b": np.zeros(2)}
+    want = op.evaluate(x, *(np.float32(a) for a in parameters.values()))
+    y = computed_of(x, op, **parameters)
+    assert compare_tensors(y, want).cosine > 0.9999
+    assert np.abs(y - want).max() < 0.03
 
 
 def test_deviations_fall_to_bf16_in_mixed_precision() -> None:

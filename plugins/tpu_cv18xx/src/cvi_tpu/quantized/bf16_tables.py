@@ -133,7 +133,7 @@ def truth(holds: Callable[[Array], Array]) -> Parts:
     if not np.array_equal(true[open_rows], np.broadcast_to(lower, true[open_rows].shape)):
         raise ValueError("no two tables tell where the condition holds")
     upper = np.where(open_rows, 0.0, np.where(true[:, 0], 1.0, -1.0))
-    return Parts(encode(upper.astype(np.float32)), encode(lower.astype(np.float32)))
+    return Parts(encode(upper.astype(np.float32)), encode(np.asarray(lower, np.float32)))
 
 
 def products(function: Function, most: float = math.inf) -> list[Parts]:

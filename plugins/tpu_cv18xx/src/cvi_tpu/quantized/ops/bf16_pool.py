@@ -75,15 +75,14 @@ class Bf16PoolMask(Bf16Op):
         maxima = bf16.decode(pool.evaluate(x))
         still_open, numbers = np.ones_like(maxima), bf16.decode(x)
         mask = np.zeros_like(numbers)
-        for start in np.ndindex(min(h, rows), min(w, columns)):
-            here = (..., slice(start[0], None, rows), slice(start[1], None, columns))
-            blocks = (..., *(slice(size) for size in numbers[here].shape[2:]))
-            below = bf16.stored(bf16.subtract(maxima[blocks], numbers[here]))
-            behind = np.minimum(
-                bf16.stored(bf16.multiply(below, np.float32(HUGE))), still_open[blocks]
-            )
-            mask[here] = still_open[blocks] - behind
-            still_open[blocks] = behind
+        for top, left in np.ndindex(min(h, rows), min(w, columns)):
+            pixels = numbers[:, :, top::rows, left::columns]
+            down, across = (slice(size) for size in pixels.shape[2:])
+            opened = still_open[:, :, down, across]
+            below = bf16.stored(bf16.subtract(maxima[:, :, down, across], pixels))
+            behind = np.minimum(bf16.stored(bf16.multiply(below, np.float32(HUGE))), opened)
+            mask[:, :, top::rows, left::columns] = opened - behind
+            opened[...] = behind
         return bf16.encode(mask)
 
 

@@ -30,9 +30,9 @@ def indicate(chain: Chain, holds: Condition) -> None:
     limited(chain, 0.0, 1.0)
 
 
-def stored_number(value: float) -> np.float32:
+def stored_number(value: float) -> float:
     """The finite BF16 number nearest to a real one or to an infinity."""
-    return np.float32(nearest(min(max(value, -LARGEST_NUMBER), LARGEST_NUMBER)))
+    return nearest(min(max(value, -LARGEST_NUMBER), LARGEST_NUMBER))
 
 
 @quantizes(Compare, precision=DType.BF16)

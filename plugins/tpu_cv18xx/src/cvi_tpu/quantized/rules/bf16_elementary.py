@@ -61,14 +61,14 @@ def elementary(op: Elementary, to: Rewriter) -> None:
 
 def _sum(op: Elementary, to: Rewriter, x: Operand) -> Chain:
     """The sum of the products, in turn."""
-    pairs = []
+    terms = []
     for i, tables in enumerate(tables_of(op.which)):
-        pair = Chain(to, op, x)
-        split(pair, f"product_{i}", tables)
-        pairs.append(pair.end())
-    chain = Chain(to, op, pairs[0])
-    for i, pair in enumerate(pairs[1:], 1):
-        chain.then(f"sum_{i}", Bf16Add(name="", inputs=("", pair.name)))
+        product = Chain(to, op, x)
+        split(product, f"product_{i}", tables)
+        terms.append(product.end())
+    chain = Chain(to, op, terms[0])
+    for i, term in enumerate(terms[1:], 1):
+        chain.then(f"sum_{i}", Bf16Add(name="", inputs=("", term.name)))
     return chain
 
 

@@ -36,6 +36,16 @@ NEVER_LARGEST = -(2.0**96)
 """Fills rows of which the largest value is wanted; any number less it is finite."""
 
 
+def axes_of(op: Softmax | LayerNorm | InstanceNorm | Std) -> tuple[int, ...]:
+    """The axes along which a row lies."""
+    if isinstance(op, Softmax):
+        return (op.axis,)
+    if isinstance(op, Std):
+        return op.axes
+    first = op.axis if isinstance(op, LayerNorm) else 2
+    return tuple(range(first, len(op.type.shape)))
+
+
 class Rows:
     """A tensor seen as rows along some axes, and the chain that computes on it."""
 
@@ -62,18 +72,24 @@ class Rows:
         if self._order != tuple(range(len(x.shape))):
             chain.then("rows_last", Permute(name="", inputs=("",), order=self._order))
         chain.reshape("rows", (1, self.outer, 1, self.length))
-        more = self.pieces * self.width - self.length
-        if more:
-            after = (0, 0, 0, more)
+        if self.filled:
+            after = (0, 0, 0, self.filled)
             pad = Pad(name="", inputs=("",), before=(0,) * 4, after=after, value=padding)
             chain.then("filled", pad)
         chain.reshape("pieces", (1, self.outer, self.pieces, self.width))
         return chain.end()
 
+    @property
+    def filled(self) -> int:
+        """How many elements at the end of a row are no part of it."""
+        return self.pieces * self.width - self.length
+
     def along(self, values: Array, suffix: str) -> Operand:
-        """A constant with an element for each place in a row; all rows have it."""
+        """A constant with an element for each place in a row, 0 behind its end; all rows have
+        it."""
         shape = (1, 1, self.pieces, self.width)
-        name = self.to.store(self.op.name, suffix, encode(values.astype(np.float32)).reshape(shape))
+        places = np.pad(values.reshape(-1).astype(np.float32), (0, self.filled))
+        name = self.to.store(self.op.name, suffix, encode(places).reshape(shape))
         return Operand(name, shape, 1.0, DType.BF16)
 
     def chain(self, x: Operand | None = None) -> Chain:
@@ -93,7 +109,7 @@ class Rows:
             chain.then(f"sum_{i}", pool)
 
     def centred(self) -> Operand:
-        """The rows less their mean.
+        """The rows, which are filled with 0, less their mean; what fills them stays 0.
 
         A mean is known to eight bits only: that of what is left is subtracted once more.
         """
@@ -103,6 +119,9 @@ class Rows:
             self.sum(mean, 1 / self.length)
             less = self.chain(centred)
             less.then("centred", Bf16Sub(name="", inputs=("", mean.end().name)))
+            if self.filled:
+                places = self.along(np.ones(self.length), "places")
+                less.then("row", Bf16Mul(name="", inputs=("", places.name)))
             centred = less.end()
         return centred
 
@@ -131,7 +150,7 @@ class Rows:
     def restore(self, chain: Chain) -> None:
         """Append what brings rows back into the shape of the operand."""
         permuted: Shape = tuple(self._shape[i] for i in self._order)
-        if self.pieces * self.width > self.length:
+        if self.filled:
             chain.reshape("joined", (1, self.outer, 1, self.pieces * self.width))
             chain.cut("unfilled", (1, self.outer, 1, self.length))
         chain.reshape("axes", permuted)
@@ -153,7 +172,7 @@ def softmax(op: Softmax, to: Rewriter) -> None:
 
     The logarithm is x - largest - ln of the sum.
     """
-    rows = Rows(op, to, (op.axis,), NEVER_LARGEST)
+    rows = Rows(op, to, axes_of(op), NEVER_LARGEST)
     largest = rows.chain()
     rows.largest(largest)
     below = rows.chain()
@@ -179,7 +198,7 @@ def softmax(op: Softmax, to: Rewriter) -> None:
 @quantizes(LayerNorm, precision=DType.BF16)
 def layer_norm(op: LayerNorm, to: Rewriter) -> None:
     """The rows normalised, then times gamma and plus beta."""
-    rows = Rows(op, to, tuple(range(op.axis, len(op.type.shape))), 0.0)
+    rows = Rows(op, to, axes_of(op), 0.0)
     chain = rows.normalised(op.eps)
     for suffix, kind, name in zip(
         ("gamma", "beta"), (Bf16Mul, Bf16Add), (*op.inputs[1:], "", ""), strict=False
@@ -194,7 +213,7 @@ def layer_norm(op: LayerNorm, to: Rewriter) -> None:
 @quantizes(InstanceNorm, precision=DType.BF16)
 def instance_norm(op: InstanceNorm, to: Rewriter) -> None:
     """The planes normalised; gamma is 1 and beta 0."""
-    rows = Rows(op, to, tuple(range(2, len(op.type.shape))), 0.0)
+    rows = Rows(op, to, axes_of(op), 0.0)
     chain = rows.normalised(op.eps)
     rows.restore(chain)
     chain.close()
@@ -203,7 +222,7 @@ def instance_norm(op: InstanceNorm, to: Rewriter) -> None:
 @quantizes(Std, precision=DType.BF16)
 def deviation(op: Std, to: Rewriter) -> None:
     """The root of the sum of squares by n - correction."""
-    rows = Rows(op, to, op.axes, 0.0)
+    rows = Rows(op, to, axes_of(op), 0.0)
     chain = rows.squares(rows.centred(), rows.length - op.correction)
     split(chain, "root", power(0.5))
     chain.reshape("shape", op.type.shape)
@@ -213,30 +232,6 @@ def deviation(op: Std, to: Rewriter) -> None:
 requires(InstanceNorm, precision=DType.BF16)(is_plain)
 
 
-@requires(InstanceNorm, precision=DType.BF16)
-def plane_is_even(op: InstanceNorm, graph: Graph, spec: ChipSpec) -> bool:
-    """a plane is larger than 4063 elements and cannot be cut into few equal pieces
-
-    normalise a smaller image
-    """
-    return _is_even(math.prod(op.type.shape[2:]), spec)
-
-
-def _is_even(length: int, spec: ChipSpec) -> bool:
-    count = pieces(length, spec.max_size)
-    return length % count == 0 and fits_in_lane((count, 1), spec, DType.BF16)
-
-
-@requires(Std, precision=DType.BF16)
-def sample_is_even(op: Std, graph: Graph, spec: ChipSpec) -> bool:
-    """a deviation is of more than 4063 elements, which cannot be cut into few equal pieces
-
-    take it of fewer elements
-    """
-    shape = graph.type_of(op.inputs[0]).shape
-    return _is_even(math.prod(shape[i] for i in op.axes), spec)
-
-
 @requires(LayerNorm, precision=DType.BF16)
 def parameters_are_constant(op: LayerNorm, graph: Graph, spec: ChipSpec) -> bool:
     """gamma or beta is computed
@@ -244,15 +239,6 @@ def parameters_are_constant(op: LayerNorm, graph: Graph, spec: ChipSpec) -> bool
     multiply and add in layers of their own
     """
     return all(not name or name in graph.constants for name in op.inputs[1:])
-
-
-@requires(LayerNorm, precision=DType.BF16)
-def row_is_even(op: LayerNorm, graph: Graph, spec: ChipSpec) -> bool:
-    """a row is longer than 4063 elements and cannot be cut into few equal pieces
-
-    normalise fewer elements at a time
-    """
-    return _is_even(math.prod(op.type.shape[op.axis :]), spec)
 
 
 @quantizes(SquarePower, precision=DType.BF16)
@@ -271,11 +257,12 @@ def square_power(op: SquarePower, to: Rewriter) -> None:
     chain.close()
 
 
-@requires(Softmax, precision=DType.BF16)
-def row_fits(op: Softmax, graph: Graph, spec: ChipSpec) -> bool:
+@requires(Softmax, LayerNorm, InstanceNorm, Std, precision=DType.BF16)
+def row_fits(op: Softmax | LayerNorm | InstanceNorm | Std, graph: Graph, spec: ChipSpec) -> bool:
     """a row has more pieces than fit into a lane
 
     reduce in two steps
     """
-    count = pieces(op.type.shape[op.axis], spec.max_size)
-    return fits_in_lane((count, 1), spec, DType.BF16)
+    shape = graph.type_of(op.inputs[0]).shape
+    length = math.prod(shape[i] for i in axes_of(op))
+    return fits_in_lane((pieces(length, spec.max_size), 1), spec, DType.BF16)
