@@ -143,6 +143,18 @@ LAYERS: dict[str, tuple[list[Op], dict[str, Array]]] = {
     "angles": _functions("sin", "cos", before=4.0),
     "arcs": _functions("tan", "asin", "acos", "atan", "atanh", before=0.5),
     "hyperbolic": _functions("sinh", "cosh", "asinh", before=2.0),
+    "mean of a large image": (
+        [ops.Upsample(name="u", inputs=("x",), factors=(12, 12)),
+         ops.Add(name="a", inputs=("u", "c")),
+         ops.AvgPool2d(name="y", inputs=("a",), kernel=(96, 96), relu=True)],
+        {"c": random(1, 4, 96, 96)},
+    ),
+    "largest of a long row": (
+        [ops.Upsample(name="u", inputs=("x",), factors=(12, 13)),
+         ops.Reshape(name="r", inputs=("u",), shape=(1, 1, 1, 4 * 96 * 104)),
+         ops.MaxPool2d(name="y", inputs=("r",), kernel=(1, 4 * 96 * 104))],
+        {},
+    ),
     "uneven norm": (
         [ops.Upsample(name="u", inputs=("x",), factors=(11, 13)),
          ops.Slice(name="c", inputs=("u",), starts=(0, 0, 1, 2), sizes=(1, 2, 79, 101),
