@@ -155,6 +155,39 @@ def max_pools(draw: DrawFn) -> Case:
 
 
 @st.composite
+def dilated_pools(draw: DrawFn) -> Case:
+    """Maxima of strided parts; some windows lie between the pixels, some in padding only."""
+    kernel = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
+    dilation = (draw(st.integers(1, 4)), draw(st.sampled_from([2, 2, 3, 7])))
+    extents = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    attributes = {
+        "kernel": kernel,
+        "stride": (draw(st.integers(1, 3)), draw(st.integers(1, 3))),
+        "pads": tuple(draw(st.integers(0, min(extents[i % 2] - 1, 15))) for i in range(4)),
+        "dilation": dilation,
+    }
+    h, w = draw(planes())
+    shape = (
+        draw(st.sampled_from([1, 2])),
+        draw(channels()),
+        max(h, extents[0]),
+        max(w, extents[1]),
+    )
+    return Case(q.Bf16MaxPool2d, (shape,), attributes, seed=draw(seeds), dtype=DType.BF16)
+
+
+@st.composite
+def pool_masks(draw: DrawFn) -> Case:
+    """Few different values or many; planes that blocks do not divide."""
+    size = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
+    shape = (draw(st.sampled_from([1, 1, 3])), draw(channels()), *draw(planes()))
+    levels = draw(st.sampled_from([1, 3, 256, 256]))
+    return Case(
+        q.Bf16PoolMask, (shape,), {"size": size}, seed=draw(seeds), dtype=DType.BF16, levels=levels
+    )
+
+
+@st.composite
 def avg_pools(draw: DrawFn) -> Case:
     h, w = draw(planes(least=4))
     kernel, stride, pads = (h, w), (1, 1), (0, 0, 0, 0)
@@ -258,6 +291,8 @@ BF16_KERNELS: dict[str, SearchStrategy[Case]] = {
     "depthwise": depthwise(),
     "deconv": deconvs(),
     "max_pool": max_pools(),
+    "dilated_pool": dilated_pools(),
+    "pool_mask": pool_masks(),
     "avg_pool": avg_pools(),
     "binary": binaries(),
     "number": with_numbers(),
