@@ -2,7 +2,9 @@
 
 It runs in an environment of its own, which `shared/vendor/peer.py setup` makes: transform,
 calibrate with its default (KLD) on the same 100 images, deploy INT8, and then its own
-interpreter on the quantised network. All inputs are tensors that we have preprocessed.
+interpreter on the quantised network. All inputs are tensors that we have preprocessed. It can
+neither calibrate TFLite models (not even float ones) nor compute their integers on these chips;
+of these it is given our float graph as ONNX.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -19,18 +22,33 @@ from benchmarks.accuracy.catalogue import Classifier
 from benchmarks.accuracy.forms import said
 from benchmarks.accuracy.kept import Kept
 from benchmarks.zoo import SHARED
+from onnx import version_converter
 
 from cvi.errors import CviError, InputError
 from cvi.ir import Array
+from cvi_frontend_onnx.exporter import to_onnx
 
 PEER = "tpu_mlir INT8"
 SETUP = SHARED / "vendor" / "peer.py"
+_OPSET, _IR_VERSION = 17, 8
+"""What the peer's version of ONNX reads."""
+
 INTERPRETER = Path(__file__).with_name("peer_interpreter.py")
 
 _WITH_LIBRARIES = (
     "import subprocess, sys, tpu_mlir; sys.exit(subprocess.call([sys.executable, *sys.argv[1:]]))"
 )
 """Importing the peer sets the paths of its libraries, for programs that are started then."""
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What the peer reads, and the names of input and output in it."""
+
+    model: Path
+    weights: Path | None
+    input: str
+    output: str
 
 
 class Peer:
@@ -60,15 +78,14 @@ class Peer:
 
     def _scores(self, bench: Bench) -> tuple[list[Array], float]:
         """What the peer's INT8 network gives for the images; CPU seconds of its interpreter."""
-        self._write_inputs(bench)
-        output = bench.graph[bench.graph.outputs[0]].source
+        given = self._given(bench)
+        self._write_inputs(bench, given.input)
         shape = ",".join(map(str, bench.graph.inputs[0].type.shape))
-        entry = bench.entry
-        weights = ("--model_data", entry.weight_file) if entry.weight_file else ()
+        weights = ("--model_data", given.weights) if given.weights else ()
         self._run(
-            "model_transform", "--model_name", "net", "--model_def", entry.model, *weights,
-            "--input_shapes", f"[[{shape}]]", "--output_names", output, "--mlir", "net.mlir",
-            "--test_input", "training/000.npz", "--test_result", "net_top.npz",
+            "model_transform", "--model_name", "net", "--model_def", given.model, *weights,
+            "--input_shapes", f"[[{shape}]]", "--output_names", given.output,
+            "--mlir", "net.mlir", "--test_input", "training/000.npz", "--test_result", "top.npz",
         )  # fmt: skip
         self._run(
             "run_calibration", "net.mlir", "--dataset", "training",
@@ -83,9 +100,21 @@ class Peer:
         seconds = self._run("python", "-c", _WITH_LIBRARIES, *words)
         return list(np.load(self.folder / "scores.npy")), seconds
 
-    def _write_inputs(self, bench: Bench) -> None:
+    def _given(self, bench: Bench) -> _Given:
+        """The file that the peer reads."""
+        (fed,), (output,), entry = bench.graph.inputs, bench.graph.outputs, bench.entry
+        if entry.model.suffix != ".tflite":
+            source = bench.graph[output].source or output
+            return _Given(entry.model, entry.weight_file, fed.source or fed.name, source)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "float.onnx"
+        model = version_converter.convert_version(to_onnx(bench.graph, [output]), _OPSET)
+        model.ir_version = _IR_VERSION
+        path.write_bytes(model.SerializeToString())
+        return _Given(path, None, fed.name, output)
+
+    def _write_inputs(self, bench: Bench, name: str) -> None:
         (fed,) = bench.graph.inputs
-        name = fed.source or fed.name
         (self.folder / "training").mkdir(parents=True, exist_ok=True)
         for number, image in enumerate(bench.training):
             path = self.folder / "training" / f"{number:03}.npz"
@@ -105,10 +134,15 @@ class Peer:
         env = self._tools.environment(self.home, threads=1)
         step = self._tools.measure(tool, command, cwd=self.folder, env=env)
         if step.returncode:
-            last = Path(step.log).read_text(errors="replace").strip().splitlines()[-1:]
-            why = last[0][:200] if last else f"exit code {step.returncode}"
-            raise CviError(f"the peer's {tool} fails: {why}", where=step.log)
+            raise CviError(f"the peer's {tool} fails: {_reason(step.log)}", where=step.log)
         return float(step.cpu_s)
+
+
+def _reason(log: str) -> str:
+    """The first exception that nothing handles, of those that a log tells of."""
+    text = Path(log).read_text(errors="replace").partition("Exception ignored")[0]
+    lines = [line for line in text.splitlines() if "Error" in line and not line.startswith(" ")]
+    return lines[-1][:200] if lines else "see its log"
 
 
 def _helpers() -> ModuleType:
