@@ -22,7 +22,7 @@ from cvi.flow.api import Conversion
 from cvi.flow.batches import batched_as
 from cvi.flow.job import Request
 from cvi.flow.loading import frontend_of
-from cvi.ir import Array
+from cvi.ir import Array, Input
 from cvi.preprocess.dataset import find_images, samples
 from cvi_tpu.isa.codec import Command
 from cvi_tpu.isa.hazards import find_races
@@ -138,16 +138,19 @@ def verify(
     vendor: bool = True,
     chip: str = "cv183x",
     quant: str = "int8",
+    mixed_every: int = 0,
     batch: int = 1,
 ) -> Verification:
     """Convert a model in `folder` and compare as the module says.
 
-    vendor: whether the vendor's libraries are there. A calibration table that an earlier
-    call left in the folder is used again. CviError when the conversion, which verifies too,
+    vendor: whether the vendor's libraries are there. mixed_every: of how many layers one is
+    planned in BF16 (quant "mixed"), 0 for none. A calibration table that an earlier call
+    left in the folder is used again. CviError when the conversion, which verifies too,
     fails.
     """
     files = model.files(folder)
-    kept, plain = convert(model, files, folder, chip=chip, quant=quant, batch=batch)
+    mix = mix_table(model, files, folder, mixed_every) if mixed_every else None
+    kept, plain = convert(model, files, folder, chip=chip, quant=quant, mix=mix, batch=batch)
     fed = next(samples(kept.graph, test_files(model, batch)))
     tally, commands, races = Tally(), 0, []
     values: dict[str, Array] = {}
@@ -181,6 +184,20 @@ def test_files(model: ZooModel, batch: int) -> list[tuple[Path, ...]]:
     return [(model.image,), *find_images(model.dataset)[: batch - 1]]
 
 
+def mix_table(model: ZooModel, files: ModelFiles, folder: Path, every: int) -> Path:
+    """A mix table that plans one of `every` layers in BF16."""
+    graph = cvi.load(
+        files.model,
+        weights=files.weights,
+        random_weights=files.random_weights,
+        input_shapes=model.input_shapes,
+    )
+    layers = [op.name for op in graph.ops if not isinstance(op, Input)]
+    path = folder / f"{model.name}.mix"
+    path.write_text("".join(f"{name}\n" for name in layers[every - 1 :: every]))
+    return path
+
+
 def convert(
     model: ZooModel,
     files: ModelFiles,
@@ -188,6 +205,7 @@ def convert(
     *,
     chip: str,
     quant: str,
+    mix: Path | None = None,
     batch: int = 1,
 ) -> tuple[Conversion, Conversion]:
     """The program with all tensors kept, verified, and the one that users get."""
@@ -207,6 +225,7 @@ def convert(
         input_num=model.images,
         method=model.method,
         calibration_table=table if table.exists() else None,
+        mix_precision_table=mix,
         keep_tensors=True,
         quant_tolerance=model.quant_tolerance,
     )
@@ -223,6 +242,7 @@ def convert(
         input_shapes=model.input_shapes,
         image_options=model.pixels,
         calibration_table=table if kept.table else None,
+        mix_precision_table=mix,
         verify=False,
     )
     return kept, plain

@@ -120,6 +120,15 @@ def file_of_cases(cases: Sequence[Case]) -> bytes:
     return write(model_of(cases))
 
 
+def settled(case: Case | None, theirs: Array, ours: Array) -> Array:
+    """The vendor's result without what old memory made of it: `deform_conv2d` adds 0 times
+    what lay in its output before, which is NaN where that happened to be NaN or infinite."""
+    if case is None or case.function != "deform_conv2d":
+        return theirs
+    kept: Array = np.where(np.isnan(theirs), ours, theirs)
+    return kept
+
+
 INPUT = {"x": np.zeros((1, 1, 1, 1), np.float32)}
 """What a program of cases is fed with."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks.kept import KeptFolder
 from benchmarks.networks.catalogue import NETWORKS, Network, network
 from benchmarks.networks.measure import CHIPS, Floats, Program, measure_floats, measure_programs
 from benchmarks.networks.page import Found
@@ -17,20 +16,8 @@ from benchmarks.networks.predictions import Predictions
 from cvi.errors import CviError
 
 
-class Kept:
-    """Finished measurements as files of a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def read(self, name: str) -> Any:
-        """The measurement as plain data, None when there is none yet."""
-        path = self.folder / f"{name}.json"
-        return json.loads(path.read_text()) if path.exists() else None
-
-    def write(self, name: str, value: Any) -> None:
-        (self.folder / f"{name}.json").write_text(json.dumps(asdict(value)))
+class Kept(KeptFolder):
+    """The measurements of this benchmark."""
 
     def floats(self, entry: Network) -> Floats | None:
         data = self.read(f"{entry.name}.floats")

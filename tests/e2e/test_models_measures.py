@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.verified import page
+from benchmarks.kept import KeptFolder
+from benchmarks.verified import Case, Row, cases, page
 from benchmarks.verify import Tally, Verification, ulps
 from benchmarks.zoo import ZOO, Origin, expand, model, refused
 
@@ -93,16 +94,22 @@ def _verification(
     )
 
 
-def test_page_has_a_row_per_network() -> None:
+def test_page_has_a_row_per_program_and_names_what_is_missing(tmp_path: Path) -> None:
     tally = Tally(tensors=9, bytes=54321, floats=10)
-    text = page([_verification(0.98765, vendor=tally)], {"big": "conv9 (Conv): too big"})
-    assert (
-        "| digits | example | int8 | 4 | 3 | 1,234 | 54,321 | 0 | 10 | 0 | 13 | 0 | 0 "
-        "| 0.9877 |" in text
-    )
-    assert "## cv183x" in text
-    assert "In all 54,321 bytes were compared, 0 differ." in text
+    kept, case = KeptFolder(tmp_path), Case("digits", "mixed", "cv182x", 4)
+    kept.write(case.key, Row.of(_verification(0.98765, vendor=tally)))
+    text = page(kept, {"big": "conv9 (Conv): too big"})
+    heading = text.index("## Mixed: every third layer in BF16, cv182x")
+    row = "| digits | example | 4 | 3 | 1,234 | 54,321 | 0 | 10 | 0 | 13 | 0 | 0 | 0.9877 |"
+    assert row in text[heading:]
+    assert "In all 1 programs and 54,321 bytes were compared, 0 differ." in text
+    assert "- mixed, cv182x: digits (batch 1), mnist (batch 1)" in text
     assert "- big: conv9 (Conv): too big" in text
+
+
+def test_every_network_is_verified_in_every_scheme_on_every_chip() -> None:
+    found = cases(ZOO)
+    assert len(set(found)) == len(found) == 12 * sum(len(entry.batches) for entry in ZOO)
 
 
 def test_catalogue_names_are_unique_and_interleavings_enough() -> None:

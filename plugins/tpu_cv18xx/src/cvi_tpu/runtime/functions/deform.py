@@ -61,7 +61,10 @@ def deform_im2col(call: Call) -> list[Array]:
 @cpu_function("deform_conv2d")
 def deform_conv2d(call: Call) -> list[Array]:
     """bias + weight * patches, sequential fp32 sums. Inputs: image, weight, bias, offsets,
-    mask. The weight has all input channels: there are no convolution groups."""
+    mask. The weight has all input channels: there are no convolution groups.
+
+    The vendor's function also adds 0 times what lay in the output before: NaN where that
+    was NaN or infinite. Here the output begins as 0."""
     x, weight, bias, offsets, mask = (call.fp32(index) for index in range(5))
     out_channels, _, kh, kw = weight.shape
     window = _window(call, (kh, kw))
