@@ -33,7 +33,8 @@ CHIP = "cv183x"
 SEARCHED = 30
 """Images with which layers are ranked, as many as `cvi search` takes."""
 
-_TOGETHER = 50
+FRAMEWORK = "framework"
+"""The form that the model's own framework computes."""
 
 
 class Bench:
@@ -96,19 +97,22 @@ class Bench:
         """Scores that something gives for all images."""
         return score(form, scores, self.reference, self.labels, cpu_s)
 
-    def framework(self) -> list[Array]:
-        """The scores of the framework's own inference of the file, one array per image."""
+    def framework(self, count: int) -> Score:
+        """The framework's own inference of the file against our FP32, on so many images."""
+        step = max(1, len(self.images) // count)
+        chosen = slice(None, None, step)
+        labels = None if self.labels is None else self.labels[chosen]
+        theirs = self._in_framework(self.images[chosen])
+        return score(FRAMEWORK, theirs, self.reference[chosen], labels)
+
+    def _in_framework(self, images: Sequence[dict[str, Array]]) -> list[Array]:
         output = self.graph[self.graph.outputs[0]].source
         (fed,) = self.graph.inputs
-        found: list[Array] = []
-        for first in range(0, len(self.images), _TOGETHER):
-            rows = [image[fed.name] for image in self.images[first : first + _TOGETHER]]
-            given = {fed.source or fed.name: np.concatenate(rows)}
-            values = plugins.frontend_for(self.entry.model).reference(
-                self.entry.model, given, weights=self.entry.weight_file, tensors=[output]
-            )
-            found += list(values[output])
-        return found
+        given = {fed.source or fed.name: np.concatenate([image[fed.name] for image in images])}
+        values = plugins.frontend_for(self.entry.model).reference(
+            self.entry.model, given, weights=self.entry.weight_file, tensors=[output]
+        )
+        return list(values[output])
 
 
 def _scores(quantised: Graph, image: dict[str, Array]) -> Array:

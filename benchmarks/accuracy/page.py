@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks.accuracy.bench import SEARCHED
+from benchmarks.accuracy.bench import FRAMEWORK, SEARCHED
 from benchmarks.accuracy.catalogue import Classifier
-from benchmarks.accuracy.forms import BF16, FORMS, FP32, FRAMEWORK, INT8, MIXED, method_forms
+from benchmarks.accuracy.forms import BF16, FORMS, FP32, INT8, MIXED, method_forms
 from benchmarks.accuracy.kept import Kept
 from benchmarks.accuracy.peer import PEER
 from benchmarks.accuracy.scores import Score
@@ -151,17 +151,17 @@ def _missed(found: Found) -> Iterator[str]:
 
 def _frameworks(found: Sequence[Found]) -> list[str]:
     """Our FP32 beside the framework's own inference of the file."""
-    head = ("network", "framework top-1", "FP32 top-1", "framework top-5", "FP32 top-5",
-            "other class", "KL")  # fmt: skip
+    head = ("network", "images", "framework top-1", "FP32 top-1", "other class", "KL")
     lines = ["## FP32 and the frameworks", ""]
     lines += ["The file in its own framework (onnxruntime, OpenCV, TensorFlow Lite) on the same"]
     lines += ["tensors. Full-integer models are computed with integers there.", ""]
     lines += [_row(head), "|" + "---|" * len(head)]
     for one in found:
-        theirs, ours = one.scores.get(FRAMEWORK), one.scores.get(FP32)
-        if theirs and ours:
-            tops = map(_number, (theirs.top1, ours.top1, theirs.top5, ours.top5))
-            lines.append(_row([one.entry.name, *tops, theirs.changed, f"{theirs.kl:.1e}"]))
+        score = one.scores.get(FRAMEWORK)
+        if score is not None:
+            ours = None if score.top1 is None else score.top1 + (score.lost or 0)
+            cells = (score.images, _number(score.top1), _number(ours), score.changed)
+            lines.append(_row([one.entry.name, *cells, f"{score.kl:.1e}"]))
     return [*lines, ""]
 
 
