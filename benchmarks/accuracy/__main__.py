@@ -1,7 +1,7 @@
 """Measures the real classifiers in every precision; writes docs/accuracy.md.
 
-    python -m benchmarks.accuracy [NAME ...] [--images N] [--keep DIR] [--peer DIR] [--methods]
-                                  [--search] [--page]
+    python -m benchmarks.accuracy [NAME ...] [--images N] [--keep DIR] [--peer DIR] [--forms F,...]
+                                  [--methods] [--search] [--page]
 
 Needs the folder `shared`. Finished measurements are kept in DIR (out/accuracy), one file per
 form of each classifier, so that a run that was stopped goes on where it was; give an empty
@@ -49,6 +49,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", help="beginnings of names; all by default")
     parser.add_argument("--images", type=int, default=500)
+    parser.add_argument("--forms", default="", help="only these, as INT8,BF16,mixed 6")
     parser.add_argument("--peer", type=Path, help="the peer's environment: measure only the peer")
     parser.add_argument("--methods", action="store_true", help=f"other methods too, of {COMPARED}")
     parser.add_argument("--search", action="store_true", help="only the cost of the search")
@@ -66,7 +67,8 @@ def _measured(entry: Classifier, asked: argparse.Namespace) -> None:
             Peer(asked.peer, kept.folder / "peer").measure(entry, asked.images, kept)
         else:
             methods = asked.methods and entry.name == COMPARED
-            measure(entry, asked.images, kept, methods=methods)
+            only = [form.strip() for form in asked.forms.split(",") if form.strip()]
+            measure(entry, asked.images, kept, only=only, methods=methods)
     except CviError as error:
         kept.keep_problem(name, error.why)
         said(f"{entry.name}: {error.why}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from unittest.mock import patch
 
@@ -28,10 +28,18 @@ COMPARED = "mobilenet_v1_0.25_128 (ONNX)"
 Measure = Callable[[], Score]
 
 
-def measure(entry: Classifier, count: int, kept: Kept, *, methods: bool = False) -> None:
-    """Measure the forms that are not known for so many images yet. CviError when the classifier
-    cannot be read, or a form cannot be made."""
+def measure(
+    entry: Classifier,
+    count: int,
+    kept: Kept,
+    *,
+    only: Collection[str] = (),
+    methods: bool = False,
+) -> None:
+    """Measure the forms (only: of these) that are not known for so many images yet. CviError
+    when the classifier cannot be read, or a form cannot be made."""
     names = [*FORMS, *(method_forms() if methods else ()), FRAMEWORK]
+    names = [name for name in names if not only or name in only]
     left = [name for name in names if not _is_known(name, kept.score(name), count)]
     if not left:
         return
