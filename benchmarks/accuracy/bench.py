@@ -30,6 +30,9 @@ from cvi.search.sensitivity import losses
 IMAGES = SHARED / "images" / "imagenet_val500"
 TRAINING = SHARED / "images" / "imagenet_train100"
 CHIP = "cv183x"
+CLASSES = 1000
+"""Classes of the labels; networks with one more have the background before them."""
+
 SEARCHED = 30
 """Images with which layers are ranked, as many as `cvi search` takes."""
 
@@ -48,10 +51,12 @@ class Bench:
         self.entry = entry
         graph = cvi.load(entry.model, weights=entry.weight_file, batch=1)
         self.graph = before_softmax(with_preprocess(graph, entry.pixels, True))
-        labelled = read_labelled(IMAGES, IMAGES / "labels.txt", offset=entry.offset or 0)
+        classes = self.graph[self.graph.outputs[0]].type.elements
+        background = classes - CLASSES if entry.labelled else 0
+        labelled = read_labelled(IMAGES, IMAGES / "labels.txt", offset=background)
         step = max(1, len(labelled) // count)
         chosen = labelled[::step][:count]
-        self.labels = None if entry.offset is None else [one.label for one in chosen]
+        self.labels = [one.label for one in chosen] if entry.labelled else None
         self.images = list(samples(self.graph, [(one.file,) for one in chosen]))
         session = float_session(self.graph, self.graph.outputs, plugins.executors())
         self.reference = [session.run(image)[self.graph.outputs[0]] for image in self.images]

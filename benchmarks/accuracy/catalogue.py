@@ -17,15 +17,15 @@ MODELS = SHARED / "models"
 class Classifier:
     """A trained network that reads images and gives a score for each class.
 
-    file, weights: below `shared/models`. offset: of its classes to those of the labels; None
-    where it knows other classes (then only the difference to FP32 is measured).
+    file, weights: below `shared/models`. labelled: whether its classes are those of the
+    labelled images; else only the difference to FP32 is measured.
     """
 
     name: str
     file: str
     pixels: ImageOptions
     weights: str = ""
-    offset: int | None = None
+    labelled: bool = False
 
     @property
     def model(self) -> Path:
@@ -52,25 +52,27 @@ _CIFAR10_MEAN = ImageOptions(mean=(125.31, 122.95, 113.87), channel_order="rgb")
 """Channel means of the image that the network's own file subtracts."""
 
 
-def _tflite(name: str, file: str, pixels: ImageOptions, offset: int | None = None) -> Classifier:
+def _tflite(name: str, file: str, pixels: ImageOptions, labelled: bool = False) -> Classifier:
     return Classifier(
-        name=f"{name} (TFLite)", file=f"tflite/{file}.tflite", pixels=pixels, offset=offset
+        name=f"{name} (TFLite)", file=f"tflite/{file}.tflite", pixels=pixels, labelled=labelled
     )
 
 
-def _onnx(name: str, file: str, pixels: ImageOptions, offset: int | None = None) -> Classifier:
-    return Classifier(name=f"{name} (ONNX)", file=f"onnx/{file}.onnx", pixels=pixels, offset=offset)
+def _onnx(name: str, file: str, pixels: ImageOptions, labelled: bool = False) -> Classifier:
+    return Classifier(
+        name=f"{name} (ONNX)", file=f"onnx/{file}.onnx", pixels=pixels, labelled=labelled
+    )
 
 
 def _caffe(
-    name: str, file: str, weights: str, pixels: ImageOptions, offset: int | None = None
+    name: str, file: str, weights: str, pixels: ImageOptions, labelled: bool = False
 ) -> Classifier:
     return Classifier(
         name=f"{name} (Caffe)",
         file=f"caffe/{file}.prototxt",
         weights=f"caffe/{weights}.caffemodel",
         pixels=pixels,
-        offset=offset,
+        labelled=labelled,
     )
 
 
@@ -92,25 +94,25 @@ CLASSIFIERS: tuple[Classifier, ...] = (
     _tflite("vww_96 float", "vww_96/vww_96_float", _ZERO_ONE),
     _tflite("vww_96 int8", "vww_96/vww_96_int8", _ZERO_ONE),
     _tflite("person_detect int8", "person_detect/person_detect", _GRAY),
-    _onnx(_V1, f"{_V1}/{_V1}_quant_float", _MINUS_ONE, 1),
-    _caffe(_V1, f"{_V1}/{_V1}", f"{_V1}/{_V1}", _MINUS_ONE, 1),
-    _tflite(f"{_V1} uint8", f"{_V1}_quant/{_V1}_quant", _MINUS_ONE, 1),
+    _onnx(_V1, f"{_V1}/{_V1}_quant_float", _MINUS_ONE, True),
+    _caffe(_V1, f"{_V1}/{_V1}", f"{_V1}/{_V1}", _MINUS_ONE, True),
+    _tflite(f"{_V1} uint8", f"{_V1}_quant/{_V1}_quant", _MINUS_ONE, True),
     _caffe(
         "squeezenet_v1.1",
         "squeezenet_v1.1/deploy",
         "squeezenet_v1.1/squeezenet_v1.1",
         _CAFFENET,
-        0,
+        True,
     ),
     _onnx("resnet56_cifar10", "resnet56_cifar10/resnet56_cifar10", _ZERO_ONE),
     _onnx(
         "mobilenet_v2",
         "torch_mobilenet_v2/torch_mobilenet_v2_float",
         ImageOptions(preset="imagenet-torch"),
-        0,
+        True,
     ),
-    _tflite(f"{_V2} uint8", f"{_V2}_quant/{_V2}_quant", _MINUS_ONE, 1),
-    _tflite("tf2_mobilenet_v2 int8", f"tf2_mobilenet_v2_ptq/tf2_{_V2}_ptq", _SIGNED, 1),
+    _tflite(f"{_V2} uint8", f"{_V2}_quant/{_V2}_quant", _MINUS_ONE, True),
+    _tflite("tf2_mobilenet_v2 int8", f"tf2_mobilenet_v2_ptq/tf2_{_V2}_ptq", _SIGNED, True),
 )
 
 
