@@ -249,9 +249,13 @@ def casts(draw: DrawFn) -> Case:
             ]
         )
     )
-    scale = {"scale": draw(st.sampled_from([1.0, 0.0137, 25.4]))} if scaled else {}
+    attributes: dict[str, Any] = {}
+    if scaled:
+        zero = "out_zero" if kind is q.Int8FromBf16 else "zero"
+        attributes[zero] = draw(st.sampled_from([0, -128, 7]))
+        attributes["scale"] = draw(st.sampled_from([1.0, 0.0137, 25.4]))
     tame = kind is q.Int8FromBf16  # the chips' simulators differ from 2^64 on
-    return Case(kind, draw(shapes(1)), scale, seed=draw(seeds), dtype=dtype, tame=tame)
+    return Case(kind, draw(shapes(1)), attributes, seed=draw(seeds), dtype=dtype, tame=tame)
 
 
 @st.composite
