@@ -10,7 +10,8 @@ from __future__ import annotations
 import argparse
 from time import process_time
 
-from benchmarks.accuracy import CHIP, CLASSIFIERS, Bench, Classifier, Score
+from benchmarks.accuracy import Bench, Classifier, Score, classifiers
+from benchmarks.accuracy.bench import CHIP
 
 from cvi import plugins
 from cvi.calibrate.table import CalibrationTable
@@ -52,9 +53,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=120)
     parser.add_argument("--samples", type=int, default=100)
     options = parser.parse_args()
-    for entry in CLASSIFIERS:
-        if options.names and not entry.name.startswith(tuple(options.names)):
-            continue
+    for entry in classifiers(options.names):
         one, two, seconds = measure(entry, options.images, options.samples)
         cells = (
             entry.name, options.images, f"{one.kl:.4f}", f"{two.kl:.4f}",
