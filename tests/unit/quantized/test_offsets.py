@@ -12,7 +12,7 @@ from small_nets import calibrated, int8_inputs, network, quantise, samples
 from cvi.execute import evaluate
 from cvi.flow.real import quantised_input, quantised_inputs, real_values
 from cvi.ir import Array, DType, Graph, Input, Op, TensorType
-from cvi.ops import Add, AvgPool2d, Concat, Conv2d, MaxPool2d, PRelu, Relu, Reshape
+from cvi.ops import Add, AvgPool2d, Concat, Conv2d, MatMul, MaxPool2d, PRelu, Relu, Reshape
 from cvi.precision import Precision, PrecisionPlan
 from cvi_tpu.quantized.ops import Int8Conv2d
 from cvi_tpu.quantized.weights import mean_loss, quantise_filter
@@ -222,3 +222,18 @@ def test_slopes_do_not_see_the_mean_of_their_operand() -> None:
     quantised = quantise(graph, replace(table, means={"x": (3.0,) * 4}))
     assert quantised["c"].inputs[2] == "c_bias"
     assert [op.inputs[2] for op in quantised if isinstance(op, Int8Conv2d)] == ["", "c_bias"]
+
+
+def test_rows_of_images_do_not_see_the_means_of_channels() -> None:
+    graph = network(
+        MatMul(name="m", inputs=("x", "v")),
+        Conv2d(name="c", inputs=("x", "w", "")),
+        v=_weights(4, 3),
+        w=_weights(4, 4, 1, 1),
+        inputs={"x": (1, 4, 8, 4)},
+        outputs=("m", "c"),
+    )
+    table = calibrated(graph, samples(graph))
+    quantised = quantise(graph, replace(table, means={"x": (3.0,) * 4}))
+    biases = {op.inputs[2] for op in quantised if isinstance(op, Int8Conv2d)}
+    assert biases == {"", "c_bias"}

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from cvi.ir import Array, Op, Shape
-from cvi.ops import FullyConnected, Pad
+from cvi.ops import FullyConnected, MatMul, Pad
 from cvi.ops.windows import extent
 from cvi_tpu.quantized.ops import Int8Conv2d, Pads, Pair
 from cvi_tpu.quantized.rewriter import Chain, Operand, Rewriter
@@ -65,7 +65,8 @@ def means_of(to: Rewriter, layer: Op, channels: int) -> Array | None:
     """The means of the channels that the filter multiplies with: axis 1 of images, the last
     one of rows. None when they are not known."""
     images = len(to.source.type_of(layer.inputs[0]).shape) == 4
-    means = None if isinstance(layer, FullyConnected) is images else to.means(layer.inputs[0])
+    of_rows = isinstance(layer, (FullyConnected, MatMul))
+    means = None if of_rows is images else to.means(layer.inputs[0])
     return means if means is not None and len(means) == channels else None
 
 
