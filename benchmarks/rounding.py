@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from time import process_time
 
 import numpy as np
-from benchmarks.accuracy import CHIP, CLASSIFIERS, Bench, Classifier, divergence
+from benchmarks.accuracy import Bench, Classifier, classifiers
+from benchmarks.accuracy.bench import CHIP
+from benchmarks.accuracy.scores import divergence
 
 from cvi import plugins
 from cvi.calibrate.table import CalibrationTable
@@ -84,9 +86,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=120)
     parser.add_argument("--samples", type=int, default=100)
     options = parser.parse_args()
-    for entry in CLASSIFIERS:
-        if options.names and not entry.name.startswith(tuple(options.names)):
-            continue
+    for entry in classifiers(options.names):
         print(row(entry, options.images, options.samples), flush=True)
 
 

@@ -14,6 +14,7 @@ from cvi.execute import evaluate
 from cvi.flow.real import quantised_inputs, real_values
 from cvi.ir import Array, Graph, Input, TensorType
 from cvi.ops import Concat, Conv2d, FullyConnected, MaxPool2d, Reshape
+from cvi.precision import Precision, PrecisionPlan
 from cvi_tpu.chip import ChipSpec
 from vendor_here import needs_vendor
 
@@ -51,28 +52,51 @@ def _network(seed: int) -> Graph:
     return graph
 
 
-def _quantised(seed: int, spec: ChipSpec) -> tuple[Graph, Graph, dict[str, Array]]:
+def _quantised(
+    seed: int, spec: ChipSpec, bf16: tuple[str, ...]
+) -> tuple[Graph, Graph, dict[str, Array]]:
     graph = _network(seed)
     random = np.random.default_rng(seed + 1000)
     images = [
         {"x": random.standard_normal(graph["x"].type.shape).astype(np.float32)} for _ in range(3)
     ]
     table = calibrate(graph, images, method="max")
-    made = plugins.scheme("int8").quantize(
-        graph, table, None, plugins.chip(spec.name), inputs_type="int8", outputs_type="int8"
+    plan = PrecisionPlan(layers=dict.fromkeys(bf16, Precision.BF16))
+    made = plugins.scheme("mixed" if bf16 else "int8").quantize(
+        graph, table, plan, plugins.chip(spec.name), inputs_type="int8", outputs_type="int8"
     )
     return graph, made, images[0]
 
 
-def _check(seed: int, spec: ChipSpec, *, vendor: bool) -> None:
-    graph, made, image = _quantised(seed, spec)
+def _check(seed: int, spec: ChipSpec, *, vendor: bool, bf16: tuple[str, ...] = ()) -> None:
+    graph, made, image = _quantised(seed, spec, bf16)
     offsets = {op.name for op in graph if made[op.name].type.zero == -128}
-    assert offsets >= {"first", "deep", "left", "right", "both", "max", "last", "flat"}
+    assert offsets >= {*_OFFSETS} - {*bf16}
+    casts = {op.kind for op in made if getattr(op, "out_zero", 0) or getattr(op, "zero", 0)}
+    assert not bf16 or casts >= {"Bf16FromInt8", "Int8FromBf16"}
     fed = quantised_inputs(made, image)
     check_program(made, fed, spec=spec, vendor=vendor)
     found = real_values(made, evaluate(made, fed))["fc"].ravel()
     expected = evaluate(graph, image)["fc"].ravel()
     assert np.abs(found - expected).max() < 0.1 * np.abs(expected).max()
+
+
+_OFFSETS = ("first", "deep", "left", "right", "both", "max", "last", "flat")
+_IN_BF16 = (("deep",), ("left", "max"), ("first", "right"))
+
+
+@each_chip
+@pytest.mark.parametrize("bf16", _IN_BF16)
+def test_layers_in_bf16_on_the_simulator(bf16: tuple[str, ...], spec: ChipSpec) -> None:
+    _check(1, spec, vendor=False, bf16=bf16)
+
+
+@needs_vendor
+@pytest.mark.vendor
+@each_chip
+@pytest.mark.parametrize("bf16", _IN_BF16)
+def test_layers_in_bf16_on_the_vendors(bf16: tuple[str, ...], spec: ChipSpec) -> None:
+    _check(2, spec, vendor=True, bf16=bf16)
 
 
 @each_chip

@@ -10,7 +10,7 @@ import pytest
 from small_nets import calibrated, int8_inputs, network, quantise, samples
 
 from cvi.execute import evaluate
-from cvi.flow.real import quantised_input, real_values
+from cvi.flow.real import quantised_input, quantised_inputs, real_values
 from cvi.ir import Array, DType, Graph, Input, Op, TensorType
 from cvi.ops import Add, AvgPool2d, Concat, Conv2d, MaxPool2d, PRelu, Relu, Reshape
 from cvi.precision import Precision, PrecisionPlan
@@ -76,17 +76,23 @@ def test_not_without_relu_nor_as_an_output() -> None:
     assert _offsets(graph) == set()
 
 
-def test_a_mixed_network_keeps_zero_where_bf16_reads() -> None:
+@pytest.mark.parametrize("bf16", ["a", "b", "c"])
+def test_layers_in_bf16_read_and_write_offset_tensors(bf16: str) -> None:
+    """Through casts that know of the zero; the layer itself is in BF16."""
     from small_nets import BareChip
 
     from cvi_tpu.quantized.scheme import MixedScheme
 
     graph = _net(_conv("a", "x"), _conv("b", "a"), _conv("c", "b"))
     table = calibrated(graph, samples(graph))
-    plan = PrecisionPlan(Precision.INT8, {"c": Precision.BF16})
+    plan = PrecisionPlan(Precision.INT8, {bf16: Precision.BF16})
     made = MixedScheme().quantize(graph, table, plan, BareChip())
-    assert (made["a"].type.zero, made["b"].type.zero) == (-128, 0)
-    assert made["c"].type.dtype is DType.BF16
+    forms = [made[name] for name in ("a", "b", "a_quant_i8", "b_quant_i8") if name in made]
+    assert [op.type.zero for op in forms if op.type.dtype is DType.INT8] == [-128, -128]
+    assert made[bf16].type.dtype is DType.BF16
+    inputs = samples(graph)
+    found = evaluate(made, quantised_inputs(made, inputs))[made.outputs[0]]
+    np.testing.assert_allclose(found, evaluate(graph, inputs)["c"], atol=0.04)
 
 
 def _error(graph: Graph, quantised: Graph, inputs: dict[str, Array]) -> Array:

@@ -281,7 +281,8 @@ class ChipOptions:
         typer.Option(
             "--quant",
             "--quantize",
-            help="Precision: int8, bf16, or mixed (INT8 where it can be).",
+            help="Precision: int8, bf16, mix_bf16 (BF16 with weights in int8), or mixed (INT8 "
+            "where it can be).",
             rich_help_panel=_CHIP,
         ),
     ] = "int8"

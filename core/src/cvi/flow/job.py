@@ -72,7 +72,7 @@ class Request:
     @property
     def needs_thresholds(self) -> bool:
         """Whether layers may be computed in INT8: BF16 alone needs no calibration."""
-        return self.quant != "bf16" or self.mix_table is not None
+        return Precision.of_scheme(self.quant) is Precision.INT8
 
 
 @dataclass
@@ -97,7 +97,7 @@ class Job:
 
     def plan_of(self, graph: Graph) -> PrecisionPlan:
         """The precision of every layer. InputError when the mix table is of another network."""
-        default = Precision.BF16 if self.request.quant == "bf16" else Precision.INT8
+        default = Precision.of_scheme(self.request.quant)
         if self.request.mix_table is None:
             return PrecisionPlan(default)
         return PrecisionPlan.read(self.request.mix_table, graph, default)

@@ -110,6 +110,7 @@ def cvi_register_schemes() -> list[LazyScheme]:
     return [
         LazyLearningScheme("int8", "Int8Scheme"),
         LazyScheme("bf16", "Bf16Scheme"),
+        LazyScheme("mix_bf16", "MixBf16Scheme"),
         LazyLearningScheme("mixed", "MixedScheme"),
     ]
 

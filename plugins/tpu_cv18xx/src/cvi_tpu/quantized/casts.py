@@ -59,11 +59,11 @@ def _cast(to: Rewriter, name: str, source: Operand, dtype: DType) -> Op:
         steps = 1 / to.scale(name)
         if source.dtype is _FP32:
             return Quantize(name="", scale=steps)
-        return Int8FromBf16(name="", scale=steps, out_scale=to.scale(name))
+        return Int8FromBf16(name="", scale=steps, out_scale=to.scale(name), out_zero=to.zero(name))
     if dtype is _BF16:
         if source.dtype is _FP32:
             return Bf16FromFp32(name="")
-        return Bf16FromInt8(name="", scale=source.scale)
+        return Bf16FromInt8(name="", scale=source.scale, zero=source.zero)
     if source.dtype is _BF16:
         return Fp32FromBf16(name="")
     return Dequantize(name="", scale=source.scale)

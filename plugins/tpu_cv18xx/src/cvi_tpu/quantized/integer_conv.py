@@ -13,6 +13,7 @@ from cvi.ir import Array
 from cvi.ops.windows import Pads, Pair, convolve, pad2d, taps, windows
 
 _EXACT = {np.dtype(np.float32): 1 << 24, np.dtype(np.float64): 1 << 53}
+_ALWAYS = (1 << 24) // (128 * 128) - 1  # so many products of int8 never reach 2^24
 _BLOCK = 1 << 16  # elements of a depthwise block; three fp32 arrays of it stay in the cache
 
 
@@ -60,6 +61,8 @@ def _largest(rows: Array, low: int, high: int) -> int:
 
 def _sum_type(x: Array, weight: Array) -> np.dtype[np.floating]:
     """The smallest float type that holds every partial sum exactly."""
+    if weight[0].size <= _ALWAYS:
+        return np.dtype(np.float32)
     bound = largest_sum(x, weight)
     single = np.dtype(np.float32)
     return single if bound < _EXACT[single] else np.dtype(np.float64)
@@ -71,6 +74,8 @@ def _channel_groups(x: Array, weight: Array) -> list[Pair]:
     A single channel that exceeds the bound (a filter over 1000 pixels) is a range of
     its own and is summed in fp64.
     """
+    if weight[0].size <= _ALWAYS:
+        return [(0, weight.shape[1])]
     low, high = min(int(x.min()), 0), max(int(x.max()), 0)
     per_channel = weight.astype(np.int64)
     positive = np.cumsum(np.maximum(per_channel, 0).sum(axis=(2, 3)), axis=1)

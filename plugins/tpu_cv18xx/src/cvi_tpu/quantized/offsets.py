@@ -5,7 +5,8 @@ What a relu leaves is never negative: around 0 it uses 128 of the 256 integers o
 convolution does not need any: the input's goes into the bias (exactly, the weights being
 integers) and into the value that pads, the result's into the bias, and saturation at -128 is
 the relu. Nothing is added to a program. Only filters can read such a tensor, and what moves
-elements or takes their maximum can hand it on.
+elements or takes their maximum can hand it on. Layers in BF16 read and write such tensors
+through casts, which add the zero and take it out.
 """
 
 from __future__ import annotations
@@ -67,16 +68,19 @@ def _is_candidate(op: Op, graph: Graph, choices: Choices, thresholds: Thresholds
 
 
 def _is_source(op: Conv2d, graph: Graph, choices: Choices, thresholds: Thresholds) -> bool:
-    """A convolution in INT8 with a relu and nothing above its threshold, whose channels all
+    """A convolution with a relu and nothing above its threshold. In INT8 all its channels
     have ratios below 1 (a gain behind the sums would multiply the zero point too)."""
     weight = graph.constants.get(op.inputs[1])
-    if not op.relu or choices[op.name].precision is not DType.INT8 or weight is None:
+    precision = choices[op.name].precision
+    if not op.relu or precision not in (DType.INT8, DType.BF16) or weight is None:
         return False
     if not _known(thresholds, (op.name, op.inputs[0])) or op.name in thresholds.table.weights:
         return False
     top = thresholds[op.name]
     if op.relu_max is not None and top > op.relu_max * (1 + 1e-6):
         return False
+    if precision is DType.BF16:
+        return True
     largest = float(np.abs(weight).max(initial=0))
     x_step, y_step = thresholds[op.inputs[0]] / STEPS, top / OFFSET_STEPS
     return largest / STEPS * x_step < 0.99 * y_step
@@ -94,4 +98,5 @@ def _is_fed(op: Op, offsets: set[str]) -> bool:
 def _reads(user: Op, name: str, choices: Choices) -> bool:
     """Whether a layer can read an offset tensor and give one that is none."""
     filters = isinstance(user, (Conv2d, FullyConnected))
-    return filters and user.inputs.count(name) == 1 and choices[user.name].precision is DType.INT8
+    precisions = (DType.INT8, DType.BF16)
+    return filters and user.inputs.count(name) == 1 and choices[user.name].precision in precisions

@@ -37,8 +37,9 @@ class Rewriter:
     A value of the float graph has one or more forms: int8, BF16, fp32. The first is the one
     in which it is computed; casts are added when a form is asked for that is not there
     yet, and shared by all who ask. precision: of the layer that is being quantised;
-    read_in: of those that read its result. offsets: layers with an offset result. filters:
-    by the name of the stored weights, filters whose weights may be rounded otherwise.
+    int8_weights: whether it stores such although it computes in BF16; read_in: the precisions
+    of those that read its result. offsets: layers with an offset result. filters: by the
+    name of the stored weights, filters whose weights may be rounded otherwise.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Rewriter:
         self.spec = spec
         self.graph = Graph(source.name)
         self.precision = DType.INT8
+        self.int8_weights = False
         self.read_in: frozenset[DType] = frozenset()
         self.filters: dict[str, RealFilter] = {}
         self._thresholds = thresholds

@@ -1,4 +1,5 @@
-"""The schemes "int8", "bf16" and "mixed": a float graph to the quantised ops of these chips.
+"""The schemes "int8", "bf16", "mix_bf16" and "mixed": a float graph to the quantised ops of
+these chips.
 
 They are one scheme with different plans: which layer is computed in which precision.
 """
@@ -12,7 +13,7 @@ from cvi.errors import InputError, UnsupportedError
 from cvi.ir import Array, DType, Graph, Input
 from cvi.precision import Precision, PrecisionPlan
 from cvi_tpu.chip import ChipSpec
-from cvi_tpu.quantized.choice import Choices
+from cvi_tpu.quantized.choice import COMPUTES_IN, Choices
 from cvi_tpu.quantized.learning import learn_rounding
 from cvi_tpu.quantized.offsets import offset_layers
 from cvi_tpu.quantized.rewriter import Rewriter
@@ -86,7 +87,9 @@ class TpuScheme:
             if isinstance(op, Input):
                 to.define_input(op, _input_type(op, graph, choices, inputs_type))
                 continue
-            to.precision, to.read_in = choices[op.name].precision, choices.read_in(op.name)
+            choice = choices[op.name]
+            to.precision, to.int8_weights = choice.precision, choice.int8_weights
+            to.read_in = choices.read_in(op.name)
             choices.rule(op)(op, to)
         to.graph.outputs = tuple(
             to.form(name, DType.FP32 if _has_no_scale(name, to) else _TYPES[outputs_type]).name
@@ -115,10 +118,11 @@ class TpuScheme:
                 f"the scheme {self.name} cannot compute layers in {plan.default}",
                 fix=f"use --quant {plan.default.value.lower()}",
             )
-        others = [f"{name}: {mode}" for name, mode in plan.layers.items()]
+        own = COMPUTES_IN[self.default]
+        others = [f"{name}: {m}" for name, m in plan.layers.items() if COMPUTES_IN[m] is not own]
         if others and not self.mixes:
             raise UnsupportedError(
-                f"the scheme {self.name} computes every layer in {self.default}",
+                f"the scheme {self.name} computes every layer in {own.value.upper()}",
                 where=graph.name,
                 fix="use --quant mixed, or leave the mix table out",
                 problems=others,
@@ -167,6 +171,13 @@ class Bf16Scheme(TpuScheme):
 
     name = "bf16"
     default = Precision.BF16
+
+
+class MixBf16Scheme(TpuScheme):
+    """Every layer in BF16, with weights in int8 where there is a way (FACTS_TOOLCHAIN 6.5)."""
+
+    name = "mix_bf16"
+    default = Precision.MIX_BF16
 
 
 class MixedScheme(LearningScheme):

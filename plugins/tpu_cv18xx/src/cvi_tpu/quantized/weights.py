@@ -139,7 +139,7 @@ def real_filter(
     """
     channels = weight.shape[0]
     rows = weight.reshape(channels, -1)
-    _check_finite(where, rows, bias)
+    check_finite(where, rows, bias)
     x_zero, y_zero = zeros
     real_bias = np.zeros(channels) if bias is None else bias.astype(np.float64)
     real_bias = real_bias + y_zero * y_scale
@@ -155,8 +155,9 @@ def real_filter(
     )
 
 
-def _check_finite(where: str, rows: Array, bias: Array | None) -> None:
-    if not np.isfinite(rows).all() or (bias is not None and not np.isfinite(bias).all()):
+def check_finite(where: str, weight: Array, bias: Array | None = None) -> None:
+    """ModelError when a constant of a layer is not made of numbers."""
+    if not np.isfinite(weight).all() or (bias is not None and not np.isfinite(bias).all()):
         raise ModelError(
             "a weight or bias is not a finite number",
             where=where,

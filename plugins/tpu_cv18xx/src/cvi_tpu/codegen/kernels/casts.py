@@ -20,9 +20,16 @@ HALVES = 2
 """An fp32 number is two elements of BF16 size; the second one is its upper half."""
 
 
-class TiledFromInt8(TiledEltwise):
-    """The load converts the integers, a multiplication scales them. What lies in local
-    memory already is converted there."""
+class _Cast(TiledEltwise):
+    def _with(self, op: ArithOp, result: Local, left: Local, value: float) -> Arith:
+        """An operation with a constant."""
+        right = Const(bf16.pattern(value))
+        return Arith(op=op, result=result, left=left, right=right, layer=self.layer)
+
+
+class TiledFromInt8(_Cast):
+    """The load converts the integers, their zero is taken out, a multiplication scales them.
+    What lies in local memory already is converted there."""
 
     converts = True
 
@@ -35,15 +42,15 @@ class TiledFromInt8(TiledEltwise):
         if not source.bf16:
             work.append(Copy(source=source, target=result, layer=self.layer))
             source = result
-        factor = Const(bf16.pattern(op.scale))
-        work.append(
-            Arith(op=ArithOp.MUL, result=result, left=source, right=factor, layer=self.layer)
-        )
+        if op.zero:
+            work.append(self._with(ArithOp.ADD, result, source, -op.zero))
+            source = result
+        work.append(self._with(ArithOp.MUL, result, source, op.scale))
         return work
 
 
-class TiledToInt8(TiledEltwise):
-    """A multiplication, and a copy in local memory that rounds."""
+class TiledToInt8(_Cast):
+    """A multiplication, an addition of the zero, and a copy in local memory that rounds."""
 
     def planes(self, cut_k: bool) -> int:
         """The result and the product, which takes at most twice its room."""
@@ -57,11 +64,10 @@ class TiledToInt8(TiledEltwise):
         assert isinstance(op, Int8FromBf16)
         address = result.address + result.shape[0] * result.strides[0]
         product = self.local(address, result.shape, BF16_BYTES)
-        factor = Const(bf16.pattern(op.scale))
-        return [
-            Arith(op=ArithOp.MUL, result=product, left=source, right=factor, layer=self.layer),
-            Copy(source=product, target=result, layer=self.layer),
-        ]
+        work: list[Instruction] = [self._with(ArithOp.MUL, product, source, op.scale)]
+        if op.out_zero:
+            work.append(self._with(ArithOp.ADD, product, product, op.out_zero))
+        return [*work, Copy(source=product, target=result, layer=self.layer)]
 
 
 register({Bf16FromInt8: TiledFromInt8, Int8FromBf16: TiledToInt8})

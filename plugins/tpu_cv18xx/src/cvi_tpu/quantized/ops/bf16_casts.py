@@ -9,34 +9,37 @@ import numpy as np
 from cvi.ir import Array, DType, Op, TensorType
 from cvi.ops.check import Types, floats, operands, require
 from cvi_tpu.quantized import bf16
-from cvi_tpu.quantized.ops.base import Int8Op, int8s
+from cvi_tpu.quantized.ops.base import Int8Op, in_range, int8s
 from cvi_tpu.quantized.ops.bf16_base import Bf16Op, bf16s
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bf16FromInt8(Bf16Op):
-    """int8 to BF16: the integer, which is exact, times the BF16 number `scale`, rounded."""
+    """int8 to BF16: the integer less `zero`, which is exact, times the BF16 number `scale`,
+    rounded."""
 
     scale: float
+    zero: int = 0
 
     def infer(self, inputs: Types) -> TensorType:
         (x,) = operands(self, inputs, 1)
         int8s(self, inputs)
         require(self, self.scale > 0, f"scale must be positive but is {self.scale}")
+        in_range(self, "zero", self.zero, -128, 127)
         return self.result(x.shape)
 
     def evaluate(self, *inputs: Array | None) -> Array:
         (x,) = inputs
         assert x is not None
-        numbers = np.arange(-128, 128).astype(np.float32)
+        numbers = np.arange(-128 - self.zero, 128 - self.zero).astype(np.float32)
         table = bf16.encode(bf16.multiply(numbers, np.float32(bf16.nearest(self.scale))))
         return np.asarray(table[x.astype(np.int16) + 128])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Int8FromBf16(Int8Op):
-    """BF16 to int8: times the BF16 number `scale` (steps per unit), rounded to BF16, then
-    to the nearest integer, ties to even, and saturated."""
+    """BF16 to int8: times the BF16 number `scale` (steps per unit), rounded to BF16, plus
+    `out_zero`, rounded to BF16, then to the nearest integer, ties to even, and saturated."""
 
     scale: float
 
@@ -44,12 +47,16 @@ class Int8FromBf16(Int8Op):
         (x,) = operands(self, inputs, 1)
         bf16s(self, inputs)
         require(self, self.scale > 0, f"scale must be positive but is {self.scale}")
+        in_range(self, "out_zero", self.out_zero, -128, 127)
         return self.result(x.shape)
 
     def evaluate(self, *inputs: Array | None) -> Array:
         (x,) = inputs
         assert x is not None
-        return steps_of(multiplied(x, self.scale))
+        steps = multiplied(x, self.scale)
+        if self.out_zero:
+            steps = bf16.encode(bf16.add(bf16.decode(steps), np.float32(self.out_zero)))
+        return steps_of(steps)
 
 
 def multiplied(patterns: Array, factor: float) -> Array:
