@@ -1,7 +1,8 @@
 """Verifies every network of the catalogue in every scheme on every chip; writes
 docs/verified.md.
 
-    python -m benchmarks.verified [NAME ...] [--chip C ...] [--scheme S ...] [--jobs J]
+    python -m benchmarks.verified [NAME ...] [--chip C ...] [--scheme S ...] [--batch N ...]
+                                 [--jobs J]
 
 Needs the folder `shared` and the vendor's libraries (`cvi vendor install`). Finished rows
 are kept in --work (out/verified), so that a run that was stopped goes on where it was; give
@@ -252,6 +253,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="networks to verify, all by default")
     parser.add_argument("--chip", nargs="*", choices=CHIPS, default=CHIPS)
     parser.add_argument("--scheme", nargs="*", choices=SCHEME_NAMES, default=SCHEME_NAMES)
+    parser.add_argument("--batch", nargs="*", type=int, choices=BATCHES, default=BATCHES)
     parser.add_argument("--work", type=Path, default=WORK, help="where finished rows are kept")
     parser.add_argument("--jobs", type=int, default=1, help="networks verified at once")
     asked = parser.parse_args()
@@ -259,7 +261,9 @@ def main() -> int:
     entries = [model(name) for name in asked.names] or list(ZOO)
     wanted = cases(entries, asked.scheme, asked.chip)
     problems = run(
-        [case for case in wanted if kept.read(case.key) is None], kept.folder, asked.jobs
+        [case for case in wanted if case.batch in asked.batch and kept.read(case.key) is None],
+        kept.folder,
+        asked.jobs,
     )
     PAGE.write_text(page(kept, refused()))
     return int(bool(problems))
