@@ -259,12 +259,12 @@ def main() -> int:
     asked = parser.parse_args()
     kept = KeptFolder(asked.work.resolve())
     entries = [model(name) for name in asked.names] or list(ZOO)
-    wanted = cases(entries, asked.scheme, asked.chip)
-    problems = run(
-        [case for case in wanted if case.batch in asked.batch and kept.read(case.key) is None],
-        kept.folder,
-        asked.jobs,
-    )
+    wanted = [
+        case
+        for case in cases(entries, asked.scheme, asked.chip)
+        if case.batch in asked.batch and kept.read(case.key) is None
+    ]
+    problems = run(wanted, kept.folder, asked.jobs)
     PAGE.write_text(page(kept, refused()))
     return int(bool(problems))
 
