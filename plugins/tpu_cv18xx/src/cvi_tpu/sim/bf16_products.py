@@ -33,7 +33,8 @@ def conv(memory: LocalMemory, op: Conv) -> None:
     weights = _conv_weights(memory, op)
     acc = _start(memory, op.result, op.partial, op.partial_plane)
     _, count, oh, ow = op.result.shape
-    views = [tap.swapaxes(0, 1)[:, :, None] for tap in taps(op.window, x, oh, ow)]
+    n, ic, _, _ = x.shape
+    views = [tap.swapaxes(0, 1).reshape(ic, n, 1, oh * ow) for tap in taps(op.window, x, oh, ow)]
     seen = Sizes.of(x, (0, 2, 3))
     step = max(1, BLOCK // (acc.size // count))
     for first in range(0, count, step):
@@ -46,13 +47,14 @@ def conv(memory: LocalMemory, op: Conv) -> None:
 
 
 def _sums(views: Sequence[Float64], weights: Float64, start: Float32, seen: Sizes) -> Float32:
-    """Sums of some output channels. views: by kernel position (ic, n, 1, height, width); seen:
-    the sizes of every input channel."""
-    total = Sum(start)
-    factors = np.ascontiguousarray(np.moveaxis(weights, 0, 2))[:, :, None, :, None, None]
+    """Sums of some output channels. views: by kernel position (ic, n, 1, pixels); seen: the
+    sizes of every input channel."""
+    n, count, oh, ow = start.shape
+    total = Sum(start.reshape(n, count, oh * ow))
+    factors = np.ascontiguousarray(np.moveaxis(weights, 0, 2))[:, :, None, :, None]
     pairs = (zip(tap, row, strict=True) for tap, row in zip(views, factors, strict=True))
     total.add(chain.from_iterable(pairs), Sizes.of(weights, (0,)).times(seen))
-    return total.total
+    return total.total.reshape(start.shape)
 
 
 def _expanded(memory: LocalMemory, tensor: Local, window: Window, result: Local) -> Float64:
