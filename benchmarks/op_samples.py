@@ -162,6 +162,7 @@ SAMPLES: tuple[Sample, ...] = (
         Sample(o.Reduce(name="", method=method, axes=(1, 3)), variant=method)
         for method in ("mean", "sum", "max", "min", "l2")
     ),
+    _one(o.Std(name="", axes=(2, 3), correction=1.0)),
     Sample(o.Resize(name="", size=(24, 20), scales=(2.0, 2.0), mode="linear"), variant="linear"),
     Sample(o.Resize(name="", size=(18, 15), scales=(1.5, 1.5)), variant="nearest"),
     _one(o.Upsample(name="", factors=(2, 2))),

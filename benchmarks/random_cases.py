@@ -1,10 +1,11 @@
 """Random cases of every kernel on every chip; writes docs/verified-kernels.md.
 
-    python -m benchmarks.random_cases [KIND ...] [--cases N] [--chip C ...] [--jobs J]
+    python -m benchmarks.random_cases [KIND ...] [--cases N] [--chip C ...] [--jobs J] [--merge]
 
 The cases are those of the differential tests, only more. Needs the vendor's libraries
-(`cvi vendor install`). With kinds or chips only these are run, and nothing is written. The
-exit code is 1 when a byte differs.
+(`cvi vendor install`). With kinds or chips only these are run, and nothing is written; with
+--merge their rows are, and the page keeps those of all others. The exit code is 1 when a byte
+differs.
 """
 
 from __future__ import annotations
@@ -127,6 +128,21 @@ def _row(one: Outcome) -> str:
     return f"| {' | '.join(map(str, cells))} |"
 
 
+def read(text: str) -> list[Outcome]:
+    """The outcomes that a page tells of, the inverse of `page`."""
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line[:2] == "| "]
+    return [
+        Outcome(kind, chip, *(int(cell.replace(",", "")) for cell in numbers))
+        for kind, chip, *numbers in rows[1:]
+    ]
+
+
+def merged(old: Sequence[Outcome], new: Sequence[Outcome]) -> list[Outcome]:
+    """The newest outcome of every kind on every chip, in the order in which all are run."""
+    known = {(one.kind, one.chip): one for one in (*old, *new)}
+    return [known[at] for at in product(kinds(), CHIPS) if at in known]
+
+
 def outcomes(
     names: Sequence[str], chips: Sequence[str], count: int, jobs: int
 ) -> Iterator[Outcome]:
@@ -143,13 +159,16 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=100, help="per size of local memory")
     parser.add_argument("--chip", nargs="*", choices=CHIPS, default=CHIPS)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--merge", action="store_true", help="put the rows into the page")
     asked = parser.parse_args()
     found = []
     for one in outcomes(asked.kinds or list(kinds()), asked.chip, asked.cases, asked.jobs):
         print(_row(one), flush=True)
         found.append(one)
     failed = any(one.differ or one.races for one in found)
-    if not failed and not asked.kinds and tuple(asked.chip) == CHIPS:
+    if not failed and asked.merge:
+        PAGE.write_text(page(merged(read(PAGE.read_text()), found)))
+    elif not failed and not asked.kinds and tuple(asked.chip) == CHIPS:
         PAGE.write_text(page(found))
     return int(failed)
 

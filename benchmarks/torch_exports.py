@@ -65,6 +65,7 @@ FIXTURES = (
     "yolov5_head dynamo-20", "einsum_attention dynamo-20", "group_norm torchscript-13",
     "local_response_norm torchscript-17", "activations dynamo-18", "nearest_exact dynamo-20",
     "inverted torchscript-13", "bicubic dynamo-20", "rms_norm dynamo-23", "cumsum_tril dynamo-20",
+    "deviations torchscript-13", "deviations dynamo-20",
 )  # fmt: skip
 """The most telling files: decompositions, branches, ops that only one exporter writes."""
 

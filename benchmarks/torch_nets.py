@@ -403,6 +403,12 @@ NETS = (
         x.mean((2, 3)), x.amax((2, 3)), x.amin((2, 3)), x.sum((2, 3)), x.norm(dim=(2, 3)),
         x.abs().sum((2, 3)), x.logsumexp((2, 3)), x.std((2, 3)), x.var((2, 3)),
     ], 1)), _MAP),
+    Net("deviations", function(lambda x: torch.cat([
+        x.std((2, 3)), x.std((2, 3), unbiased=False), x.std((2, 3), keepdim=True)[..., 0, 0],
+        torch.std(x.flatten(2), 2, correction=2), x.flatten(2).var(-1).sqrt(),
+        x.std(1).flatten(1), x.std().expand(2, 1), torch.std_mean(x, (2, 3))[0],
+        ((x - x.mean(3, keepdim=True)) ** 2).mean(3).sqrt().flatten(1),
+    ], 1)), _MAP),
     Net("normalize", function(lambda x: F.normalize(x, dim=1)), _MAP),
     Net("cosine", function(lambda x, y: F.cosine_similarity(x, y, dim=1)), _MAP * 2),
     Net("pads", function(lambda x: torch.cat([

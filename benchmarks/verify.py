@@ -140,13 +140,14 @@ def verify(
     quant: str = "int8",
     mixed_every: int = 0,
     batch: int = 1,
+    reordered: bool = True,
 ) -> Verification:
     """Convert a model in `folder` and compare as the module says.
 
     vendor: whether the vendor's libraries are there. mixed_every: of how many layers one is
-    planned in BF16 (quant "mixed"), 0 for none. A calibration table that an earlier call
-    left in the folder is used again. CviError when the conversion, which verifies too,
-    fails.
+    planned in BF16 (quant "mixed"), 0 for none. reordered: whether other orders than the
+    program's are run. A calibration table that an earlier call left in the folder is used
+    again. CviError when the conversion, which verifies too, fails.
     """
     files = model.files(folder)
     mix = mix_table(model, files, folder, mixed_every) if mixed_every else None
@@ -163,7 +164,10 @@ def verify(
             commands += len(stream)
             where = f"{conversion.path.stem}, routine {number}"
             races += [f"{where}: {race}" for race in find_races(stream, chip_spec(chip))]
-    orders, reordered = interleave(read_file(plain.path), fed, values, model.random_orders)
+    orders, other_orders = 1, Tally()
+    if reordered:
+        program = read_file(plain.path)
+        orders, other_orders = interleave(program, fed, values, model.random_orders)
     return Verification(
         model=model,
         chip=chip,
@@ -173,7 +177,7 @@ def verify(
         commands=commands,
         vendor=tally if vendor else None,
         orders=orders,
-        reordered=reordered,
+        reordered=other_orders,
         races=tuple(races),
         cosine=worst_cosine(plain, values, files, fed),
     )

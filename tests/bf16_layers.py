@@ -12,6 +12,19 @@ def random(*shape: int, seed: int = 0, low: float = -1.0, high: float = 1.0) -> 
     return np.random.default_rng(seed).uniform(low, high, shape).astype(np.float32)
 
 
+def _side_by_side(*parts: Op, before: float = 1.0) -> tuple[list[Op], dict[str, Array]]:
+    """Functions of x times a number, one behind the other."""
+    named = [op.with_(name=f"p{i}", inputs=("s",)) for i, op in enumerate(parts)]
+    joined = ops.Concat(name="y", inputs=tuple(op.name for op in named), axis=1)
+    scaled = ops.Mul(name="s", inputs=("x", "c"))
+    return [scaled, *named, joined], {"c": np.float32([before])}
+
+
+def _functions(*names: str, before: float = 1.0) -> tuple[list[Op], dict[str, Array]]:
+    parts = (ops.Elementary(name="", which=which) for which in names)
+    return _side_by_side(*parts, before=before)
+
+
 LAYERS: dict[str, tuple[list[Op], dict[str, Array]]] = {
     "conv": (
         [ops.Conv2d(name="y", inputs=("x", "w", "b"), pads=(1, 1, 1, 1), relu=True, relu_max=1.0)],
@@ -113,6 +126,43 @@ LAYERS: dict[str, tuple[list[Op], dict[str, Array]]] = {
          ops.Concat(name="y", inputs=("p", "p"), axis=3)],
         {},
     ),
+    "dilated max": (
+        [ops.MaxPool2d(name="y", inputs=("x",), kernel=(3, 2), stride=(2, 1), pads=(2, 1, 2, 1),
+                       dilation=(2, 3))],
+        {},
+    ),
+    "mask of maxima": ([ops.PoolMask(name="y", inputs=("x",), size=(2, 3))], {}),
+    "comparisons": _side_by_side(
+        *(ops.Compare(name="", which=which, value=0.5) for which in ops.functions.COMPARISONS)
+    ),
+    "shrinks": _side_by_side(
+        ops.Shrink(name="", threshold=0.5, bias=0.25), ops.Shrink(name="", threshold=0.5),
+        ops.ThresholdedRelu(name="", threshold=0.5),
+    ),
+    "whole numbers": _functions("round", "floor", "ceil", "sign"),
+    "angles": _functions("sin", "cos", before=4.0),
+    "arcs": _functions("tan", "asin", "acos", "atan", "atanh", before=0.5),
+    "hyperbolic": _functions("sinh", "cosh", "asinh", before=2.0),
+    "mean of a large image": (
+        [ops.Upsample(name="u", inputs=("x",), factors=(12, 12)),
+         ops.Add(name="a", inputs=("u", "c")),
+         ops.AvgPool2d(name="y", inputs=("a",), kernel=(96, 96), relu=True)],
+        {"c": random(1, 4, 96, 96)},
+    ),
+    "largest of a long row": (
+        [ops.Upsample(name="u", inputs=("x",), factors=(12, 13)),
+         ops.Reshape(name="r", inputs=("u",), shape=(1, 1, 1, 4 * 96 * 104)),
+         ops.MaxPool2d(name="y", inputs=("r",), kernel=(1, 4 * 96 * 104))],
+        {},
+    ),
+    "uneven norm": (
+        [ops.Upsample(name="u", inputs=("x",), factors=(11, 13)),
+         ops.Slice(name="c", inputs=("u",), starts=(0, 0, 1, 2), sizes=(1, 2, 79, 101),
+                   steps=(1, 1, 1, 1)),
+         ops.LayerNorm(name="y", inputs=("c", "g", ""), axis=2)],
+        {"g": random(79, 101, low=0.5)},
+    ),
+    "deviation": ([ops.Std(name="y", inputs=("x",), axes=(1, 3), correction=1.0)], {}),
     "lstm": (
         [ops.Reshape(name="s", inputs=("x",), shape=(8, 2, 16)),
          ops.Lstm(name="y", inputs=("s", "w", "r", "b"), direction="bidirectional")],

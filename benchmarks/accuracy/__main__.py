@@ -1,7 +1,7 @@
 """Measures the real classifiers in every precision; writes docs/accuracy.md.
 
     python -m benchmarks.accuracy [NAME ...] [--images N] [--keep DIR] [--peer DIR] [--forms F,...]
-                                  [--methods] [--search] [--page]
+                                  [--methods] [--search] [--fast] [--page]
 
 Needs the folder `shared`. Finished measurements are kept in DIR (out/accuracy), one file per
 form of each classifier, so that a run that was stopped goes on where it was; give an empty
@@ -19,6 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.accuracy.catalogue import CLASSIFIERS, Classifier, classifiers
+from benchmarks.accuracy.fast import Distance, measure_fast
 from benchmarks.accuracy.forms import COMPARED, measure, said
 from benchmarks.accuracy.kept import Kept
 from benchmarks.accuracy.page import Found, page
@@ -35,13 +36,16 @@ KEPT = REPOSITORY / "out" / "accuracy"
 def main() -> int:
     asked = _options()
     asked.keep.mkdir(parents=True, exist_ok=True)
-    search = asked.keep / "search.json"
+    search, fast = asked.keep / "search.json", asked.keep / "fast.json"
     if asked.search:
         search.write_text(json.dumps(asdict(measure_search()), indent=1))
-    for entry in () if asked.search or asked.page else classifiers(asked.names):
+    if asked.fast:
+        fast.write_text(json.dumps([asdict(one) for one in measure_fast()], indent=1))
+    only_part = asked.search or asked.fast or asked.page
+    for entry in () if only_part else classifiers(asked.names):
         _measured(entry, asked)
     found = [Found.read(entry, Kept(asked.keep, entry)) for entry in CLASSIFIERS]
-    PAGE.write_text(page(found, _read_search(search)))
+    PAGE.write_text(page(found, _read_search(search), _read_fast(fast)))
     return 0
 
 
@@ -53,6 +57,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--peer", type=Path, help="the peer's environment: measure only the peer")
     parser.add_argument("--methods", action="store_true", help=f"other methods too, of {COMPARED}")
     parser.add_argument("--search", action="store_true", help="only the cost of the search")
+    parser.add_argument("--fast", action="store_true", help="only the fast evaluator's distance")
     parser.add_argument("--page", action="store_true", help="only write the page")
     parser.add_argument("--keep", type=Path, default=KEPT)
     return parser.parse_args()
@@ -79,6 +84,10 @@ def _read_search(path: Path) -> SearchCost | None:
         return None
     data = json.loads(path.read_text())
     return SearchCost(**data | {"reached": tuple(Reached(**one) for one in data["reached"])})
+
+
+def _read_fast(path: Path) -> list[Distance]:
+    return [Distance(**one) for one in json.loads(path.read_text())] if path.exists() else []
 
 
 if __name__ == "__main__":

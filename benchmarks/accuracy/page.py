@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from benchmarks.accuracy.bench import FRAMEWORK, SEARCHED
 from benchmarks.accuracy.catalogue import Classifier
+from benchmarks.accuracy.fast import Distance, fast_section
 from benchmarks.accuracy.forms import BF16, FORMS, FP32, INT8, MIXED, method_forms
 from benchmarks.accuracy.kept import Kept
 from benchmarks.accuracy.peer import PEER
@@ -74,13 +75,16 @@ _HEAD = ("network", "form", "top-1", "top-5", "lost", "changed", "KL", "CPU s")
 _PEER_HEAD = tuple(f"{PEER} {name}" for name in ("top-1 / top-5", "lost", "changed", "KL"))
 
 
-def page(found: Sequence[Found], search: SearchCost | None = None) -> str:
+def page(
+    found: Sequence[Found], search: SearchCost | None = None, fast: Sequence[Distance] = ()
+) -> str:
     """The documentation page; what is not measured yet is named at its end."""
     lines = [_INTRODUCTION, *_goals(found), "## All classifiers", ""]
     lines += [_row((*_HEAD, *_PEER_HEAD)), "|" + "---|" * (len(_HEAD) + len(_PEER_HEAD))]
     lines += [row for one in found for row in _rows(one)]
     lines += ["", *_frameworks(found), *_methods(found)]
     lines += section(search) if search else []
+    lines += fast_section(fast)
     return "\n".join([*lines, *_missing(found)]).rstrip() + "\n"
 
 

@@ -244,7 +244,7 @@ GUIDE: tuple[Network, ...] = (
         weights="espcn_iter_5303500",
         shapes=_size(85, 85, 1),
     ),
-    _drawn("unet", pixels=_GRAY, simulated=_size(140, 140, 1)),
+    _drawn("unet", pixels=_GRAY, simulated=_size(188, 188, 1)),
     _own(
         "ecanet50",
         bottlenecks.ecanet50,

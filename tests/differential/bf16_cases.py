@@ -18,6 +18,9 @@ from cvi_tpu.quantized import ops as q
 LANE_SHARE = 256
 """Weights of a pass take at most this many elements, so that they fit 2 KiB of a lane."""
 
+INPUTS = 60
+"""Input channels of a pass, for which the same holds on the chip of two lanes."""
+
 
 def patterns(rng: np.random.Generator, *shape: int) -> Array:
     """BF16 numbers of several magnitudes."""
@@ -80,6 +83,27 @@ def filters(draw: DrawFn, rng: np.random.Generator, shape: Shape) -> dict[str, A
 
 
 @st.composite
+def int8_weights(draw: DrawFn) -> Case:
+    """Fully connected layers, mostly, whose weights are int8; in one pass or in several."""
+    seed = draw(seeds)
+    rng = np.random.default_rng(seed)
+    taps = draw(st.sampled_from([(1, 1), (1, 1), (1, 1), (2, 3)]))
+    rows, (h, w) = draw(st.sampled_from([1, 1, 3, 20])), draw(st.sampled_from([taps, taps, (3, 5)]))
+    ic, oc = draw(channels(300)), draw(channels())
+    group = 2 if ic % 2 == oc % 2 == 0 and ic > 2 and draw(st.booleans()) else 1
+    most = min(LANE_SHARE // (taps[0] * taps[1]), INPUTS)
+    step = draw(st.integers(1, most)) if ic // group > most or draw(st.booleans()) else 0
+    weight = rng.integers(-128, 128, (oc, ic // group, *taps)).astype(np.int8)
+    bias = filters(draw, rng, (oc, 1))["bias"]
+    constants = {
+        "weight": weight, "bias": bias, "scale": patterns(rng, oc), "zero": patterns(rng, oc),
+    }  # fmt: skip
+    attributes = {"relu": draw(st.booleans()), "step": step, "group": group}
+    shape = (rows, ic, h, w)
+    return Case(q.Bf16Conv2d, (shape,), attributes, constants, seed, DType.BF16, tame=True)
+
+
+@st.composite
 def depthwise(draw: DrawFn) -> Case:
     seed = draw(seeds)
     rng = np.random.default_rng(seed)
@@ -128,6 +152,39 @@ def max_pools(draw: DrawFn) -> Case:
     }
     shape = (draw(st.sampled_from([1, 2])), draw(channels()), *draw(planes(least=5)))
     return Case(q.Bf16MaxPool2d, (shape,), attributes, seed=draw(seeds), dtype=DType.BF16)
+
+
+@st.composite
+def dilated_pools(draw: DrawFn) -> Case:
+    """Maxima of strided parts; some windows lie between the pixels, some in padding only."""
+    kernel = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
+    dilation = (draw(st.integers(1, 4)), draw(st.sampled_from([2, 2, 3, 7])))
+    extents = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    attributes = {
+        "kernel": kernel,
+        "stride": (draw(st.integers(1, 3)), draw(st.integers(1, 3))),
+        "pads": tuple(draw(st.integers(0, min(extents[i % 2] - 1, 15))) for i in range(4)),
+        "dilation": dilation,
+    }
+    h, w = draw(planes())
+    shape = (
+        draw(st.sampled_from([1, 2])),
+        draw(channels()),
+        max(h, extents[0]),
+        max(w, extents[1]),
+    )
+    return Case(q.Bf16MaxPool2d, (shape,), attributes, seed=draw(seeds), dtype=DType.BF16)
+
+
+@st.composite
+def pool_masks(draw: DrawFn) -> Case:
+    """Few different values or many; planes that blocks do not divide."""
+    size = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
+    shape = (draw(st.sampled_from([1, 1, 3])), draw(channels()), *draw(planes()))
+    levels = draw(st.sampled_from([1, 3, 256, 256]))
+    return Case(
+        q.Bf16PoolMask, (shape,), {"size": size}, seed=draw(seeds), dtype=DType.BF16, levels=levels
+    )
 
 
 @st.composite
@@ -234,9 +291,12 @@ def products(draw: DrawFn) -> Case:
 
 BF16_KERNELS: dict[str, SearchStrategy[Case]] = {
     "conv": convs(),
+    "int8_weights": int8_weights(),
     "depthwise": depthwise(),
     "deconv": deconvs(),
     "max_pool": max_pools(),
+    "dilated_pool": dilated_pools(),
+    "pool_mask": pool_masks(),
     "avg_pool": avg_pools(),
     "binary": binaries(),
     "number": with_numbers(),

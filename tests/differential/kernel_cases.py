@@ -22,7 +22,7 @@ Shape = tuple[int, ...]
 class Case:
     """One op on random data of an element type. constants become the operands after the
     inputs. tame: of finite numbers, so small that no sum of products overflows. levels: how
-    many different values int8 inputs have."""
+    many different values inputs of one or two bytes have; 256 for any in BF16."""
 
     kind: type[Op]
     shapes: tuple[Shape, ...]
@@ -79,7 +79,9 @@ def random_array(rng: np.random.Generator, shape: Shape, case: Case) -> Array:
         real[rng.random(shape) < 0.1] = 0
         bits = np.asarray(real, np.float32).view(np.uint32)
     if case.dtype is DType.BF16:
-        return np.asarray(bits >> 16).astype(np.uint16)
+        patterns = np.asarray(bits >> 16).astype(np.uint16)
+        few = patterns.reshape(-1)[: case.levels]
+        return patterns if case.levels == 256 else rng.choice(few, shape)
     return np.asarray(bits).view(np.float32)
 
 

@@ -14,6 +14,15 @@ from vendor_here import needs_vendor
 
 TABLE = {"table": np.arange(-128, 128).astype(np.int8)}
 
+
+def deep(channels: int) -> Case:
+    """A convolution of so many input channels."""
+    rng = np.random.default_rng(channels)
+    weight = rng.integers(-127, 128, (5, channels, 1, 1)).astype(np.int8)
+    constants = {"weight": weight} | rates(rng, 5, channels)
+    return Case(q.Int8Conv2d, ((1, channels, 1, 1),), {}, constants)
+
+
 EXTREMES = {
     "a lane's share of more than 65535 bytes": Case(q.Int8Lut, ((1, 16, 416, 416),), {}, TABLE),
     "wider than an instruction": Case(
@@ -25,6 +34,8 @@ EXTREMES = {
     "more channels than an instruction": Case(
         q.Int8Clip, ((1, 9000, 1, 1),), {"minimum": 0, "maximum": 127}
     ),
+    "an odd number of input channels, one less than too many": deep(4063),
+    "more input channels than a convolution": deep(4064),
 }
 
 

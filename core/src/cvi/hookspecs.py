@@ -7,7 +7,7 @@ behind an object is imported when it is used, not when it is registered.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -16,6 +16,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from cvi.calibrate.table import CalibrationTable
+    from cvi.flow.progress import Progress
     from cvi.ir import Array, Graph, Op, Shape
     from cvi.precision import PrecisionPlan
 
@@ -150,6 +151,26 @@ class Scheme(Protocol):
 
     def problems(self, graph: Graph, chip: Chip, plan: PrecisionPlan | None = None) -> list[str]:
         """What the scheme or chip cannot do, one line per layer; empty when all is well."""
+
+
+@runtime_checkable
+class LearnsRounding(Protocol):
+    """A scheme that can choose by images how weights are rounded to integers."""
+
+    def quantize_learned(
+        self,
+        graph: Graph,
+        table: CalibrationTable | None,
+        plan: PrecisionPlan | None,
+        chip: Chip,
+        samples: Iterable[Mapping[str, Array]],
+        *,
+        inputs_type: str,
+        outputs_type: str,
+        progress: Progress,
+    ) -> Graph:
+        """As `Scheme.quantize`, with the rounding that changes the layers' results for the
+        samples (real arrays by input name) least. The same samples give the same graph."""
 
 
 @runtime_checkable

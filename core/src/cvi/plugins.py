@@ -49,7 +49,7 @@ _SUFFIX_FRONTENDS = {
 _OFFERED: Mapping[str, Mapping[str, str]] = {
     "frontend": {n: f"cvi-frontend-{n}" for n in ("onnx", "caffe", "tflite")},
     "executor": {"onnxruntime": "cvi-frontend-onnx"},
-    "scheme": dict.fromkeys(("int8", "bf16", "mixed"), "cvi-tpu-cv18xx"),
+    "scheme": dict.fromkeys(("int8", "bf16", "mix_bf16", "mixed"), "cvi-tpu-cv18xx"),
     "chip": {n: f"cvi-chip-{n}" for n in ("cv183x", "cv182x", "cv181x", "cv180x")},
     "runner": {"simulator": "cvi-tpu-cv18xx", "vendor": "cvi-runner-vendor"},
 }

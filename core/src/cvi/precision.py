@@ -29,6 +29,12 @@ class Precision(str, Enum):
     def __str__(self) -> str:
         return self.value
 
+    @classmethod
+    def of_scheme(cls, name: str) -> Precision:
+        """The precision of layers that no plan names: INT8 unless the scheme is called after
+        another."""
+        return cls.__members__.get(name.upper(), cls.INT8)
+
 
 @dataclass(frozen=True)
 class PrecisionPlan:

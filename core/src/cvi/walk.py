@@ -43,11 +43,23 @@ class Walk:
     def __iter__(self) -> Iterator[Op]:
         last = _last_uses(self.graph)
         for op in needed_ops(self.graph, self.graph.outputs):
-            if not isinstance(op, Input):
-                for values in self.live:
-                    values[op.name] = op.evaluate(*_operands(op, self.graph, values))
+            self._compute(op)
             yield op
             self._forget(op, last)
+
+    def ahead(self) -> Iterator[Op]:
+        """The same ops, each before it is computed: the graph's constants may still be
+        replaced by what its operands show."""
+        last = _last_uses(self.graph)
+        for op in needed_ops(self.graph, self.graph.outputs):
+            yield op
+            self._compute(op)
+            self._forget(op, last)
+
+    def _compute(self, op: Op) -> None:
+        if not isinstance(op, Input):
+            for values in self.live:
+                values[op.name] = op.evaluate(*_operands(op, self.graph, values))
 
     def harm(self, op: Op, results: Sequence[Array]) -> float:
         """What other results of the visited op, one per image, do to the outputs: the mean over
@@ -87,6 +99,18 @@ def _last_uses(graph: Graph) -> dict[str, str]:
     for op in needed_ops(graph, graph.outputs):
         last |= dict.fromkeys(op.inputs, op.name)
     return {name: reader for name, reader in last.items() if name not in graph.outputs}
+
+
+def live_bytes(graph: Graph) -> int:
+    """The most that a walk holds at once for one image."""
+    last, alive, most = _last_uses(graph), dict[str, int](), 0
+    for op in needed_ops(graph, graph.outputs):
+        alive[op.name] = op.type.elements * op.type.dtype.size
+        most = max(most, sum(alive.values()))
+        for name in op.inputs:
+            if last.get(name) == op.name:
+                alive.pop(name, None)
+    return most
 
 
 def _operands(op: Op, graph: Graph, values: Values) -> list[Array | None]:

@@ -151,7 +151,7 @@ def test_the_chip_object() -> None:
         keep_tensors = True
 
     chip = make_chip(CV183X)
-    assert (chip.name, chip.schemes) == ("cv183x", ("int8", "bf16", "mixed"))
+    assert (chip.name, chip.schemes) == ("cv183x", ("int8", "bf16", "mix_bf16", "mixed"))
     kept = read(chip.compile(network(), Options())).programs[0]
     assert not any(t.overwrote for t in kept.tensors)
 

@@ -84,3 +84,8 @@ def test_broken_tables(tmp_path, text, why):
 def test_a_missing_table(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
         PrecisionPlan.read(tmp_path / "absent", small_net())
+
+
+def test_schemes_have_a_precision_of_their_own() -> None:
+    names = ("int8", "mixed", "bf16", "MIX_BF16", "acme")
+    assert [Precision.of_scheme(name) for name in names] == [INT8, INT8, BF16, MIX, INT8]

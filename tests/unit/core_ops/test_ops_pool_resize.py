@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from onnx_reference import assert_same, evaluate, run_node
 
 from cvi.errors import ModelError
-from cvi.ops import AvgPool2d, MaxPool2d, Reduce, Resize
+from cvi.ops import AvgPool2d, MaxPool2d, Reduce, Resize, Std
 
 seeds = st.integers(0, 2**31)
 kernels = st.tuples(st.integers(1, 4), st.integers(1, 4))
@@ -97,6 +97,16 @@ def test_reduce(method, axes, keepdims):
     assert_same(evaluate(Reduce(name="y", method=method, axes=axes, keepdims=keepdims), x), theirs)
 
 
+@pytest.mark.parametrize("axes", [(1,), (2, 3), (0, 1, 2, 3)])
+@pytest.mark.parametrize("correction", [0, 1, 2])
+@pytest.mark.parametrize("keepdims", [True, False])
+def test_std(axes, correction, keepdims):
+    x = np.random.default_rng(3).standard_normal((2, 3, 4, 5), np.float32) + 30
+    op = Std(name="y", axes=axes, correction=float(correction), keepdims=keepdims)
+    want = np.std(x.astype(np.float64), axes, ddof=correction, keepdims=keepdims)
+    assert_same(evaluate(op, x), want.astype(np.float32))
+
+
 _COORDINATES = ["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"]
 _NEAREST = ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
 
@@ -155,6 +165,9 @@ X = np.zeros((1, 2, 4, 4), np.float32)
         (Reduce(name="p", method="prod", axes=(1,)), "not one of mean"),
         (Reduce(name="p", method="sum", axes=(4,)), "do not fit"),
         (Reduce(name="p", method="sum", axes=(2, 1)), "do not fit"),
+        (Std(name="p", axes=(2, 1)), "do not fit"),
+        (Std(name="p", axes=()), "no axes"),
+        (Std(name="p", axes=(1,), correction=2.0), "correction 2.0 does not fit 2 elements"),
         (Resize(name="p", size=(0, 4), scales=(1.0, 1.0)), "size must be positive"),
         (Resize(name="p", size=(4, 4), scales=(0.0, 1.0)), "scales must be positive"),
         (Resize(name="p", size=(4, 4), scales=(1.0, 1.0), mode="cubic"), "'cubic' is not one of"),

@@ -1,4 +1,4 @@
-"""Layer normalisation, Gelu and hard activations that exporters write as arithmetic."""
+"""Layer normalisation, deviations, Gelu and hard activations that exporters write as arithmetic."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from cvi.ops import (
     Reciprocal,
     Reduce,
     Relu,
+    Reshape,
     Sqrt,
     Sub,
     Tanh,
@@ -102,6 +103,95 @@ def test_what_is_no_layer_norm() -> None:
                                      axes=(1,)))  # fmt: skip
     outputs = [b.op(Div, f"y{i}", d, r) for i, r in enumerate((root, root2, root3))]
     assert "LayerNorm" not in picture(simplify(b.done(*outputs)))
+
+
+def variance(
+    b: Builder, x: str, axes: tuple[int, ...], method: str = "mean", *,
+    square: str = "pow", keepdims: bool = True,
+) -> str:  # fmt: skip
+    """The mean or the sum of the squared deviations from the mean over axes."""
+    d = b.op(Sub, "d", x, b.op(Reduce, "mean", x, method="mean", axes=axes))
+    squared = b.op(Pow, "sq", d, exponent=2.0) if square == "pow" else b.op(Mul, "sq", d, d)
+    return b.op(Reduce, "var", squared, method=method, axes=axes, keepdims=keepdims)
+
+
+@pytest.mark.parametrize("square", ["pow", "mul"])
+def test_std_of_all_elements(square: str) -> None:
+    b = Builder()
+    root = b.op(Sqrt, "root", variance(b, b.input(2, 5, 6), (1,), square=square))
+    becomes(
+        b.done(root),
+        """
+        %x : fp32[2x5x6] = Input()
+        %root : fp32[2x1x6] = Std(%x) {axes=(1,)}
+        return %root
+        """,
+    )
+
+
+@pytest.mark.parametrize("form", ["mul div", "factor", "sum"])
+def test_std_of_a_sample(form: str) -> None:
+    """n / (n - 1) in two constants, in one (rounded), and the sum by n - 1."""
+    b = Builder()
+    x = b.input(2, 7, 9, 11)
+    method = "sum" if form == "sum" else "mean"
+    var = variance(b, x, (2, 3), method, keepdims=False)
+    if form == "factor":
+        var = b.op(Mul, "v", var, b.const([99 / 98]))
+    else:
+        var = var if form == "sum" else b.op(Mul, "v", var, b.const(99.0))
+        var = b.op(Div, "v2", var, b.const(98.0))
+    becomes(
+        b.done(b.op(Pow, "root", var, exponent=0.5)),
+        """
+        %x : fp32[2x7x9x11] = Input()
+        %root : fp32[2x7] = Std(%x) {axes=(2, 3), correction=1.0, keepdims=False}
+        return %root
+        """,
+    )
+
+
+def test_std_with_dimensions_put_back_before_the_root() -> None:
+    b = Builder()
+    var = variance(b, b.input(2, 3, 4), (1,), keepdims=False)
+    whole = b.op(Sqrt, "whole", b.op(Reshape, "r", var, shape=(2, 1, 4)))
+    other = b.op(Sqrt, "other", b.op(Reshape, "s", var, shape=(4, 2)))
+    becomes(
+        b.done(whole, other),
+        """
+        %x : fp32[2x3x4] = Input()
+        %whole : fp32[2x1x4] = Std(%x) {axes=(1,)}
+        %other_std : fp32[2x1x4] = Std(%x) {axes=(1,)}
+        %other : fp32[4x2] = Reshape(%other_std) {shape=(4, 2)}
+        return %whole, %other
+        """,
+    )
+
+
+def test_std_of_everything_from_a_mean_without_dimensions() -> None:
+    b = Builder()
+    x = b.input(3, 4)
+    d = b.op(Sub, "d", x, b.op(Reduce, "mean", x, method="mean", axes=(0, 1), keepdims=False))
+    var = b.op(Reduce, "var", b.op(Mul, "sq", d, d), method="mean", axes=(0, 1), keepdims=False)
+    after = simplify(b.done(b.op(Sqrt, "root", var)))
+    assert [op.kind for op in after] == ["Input", "Std"]
+
+
+def test_what_is_no_std() -> None:
+    """Other axes, a factor below 1, an epsilon, another mean."""
+    b = Builder()
+    x = b.input(2, 5, 6)
+    var = variance(b, x, (1,))
+    roots = [
+        b.op(Sqrt, "less", b.op(Mul, "f", var, b.const([0.5]))),
+        b.op(Sqrt, "eps", b.op(Add, "e", var, b.const([EPS]))),
+        b.op(Sqrt, "axes", b.op(Reduce, "a", "sq", method="mean", axes=(2,))),
+    ]
+    m = b.op(Reduce, "m", b.op(Mul, "xx", x, x), method="mean", axes=(1,))
+    square = b.op(Pow, "ps", b.op(Sub, "p", x, m), exponent=2.0)
+    other = b.op(Reduce, "pv", square, method="mean", axes=(1,))
+    roots.append(b.op(Sqrt, "other", other))
+    assert "Std" not in picture(simplify(b.done(*roots)))
 
 
 def gelu(b: Builder, x: str, form: str) -> str:

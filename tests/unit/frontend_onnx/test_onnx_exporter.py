@@ -144,6 +144,8 @@ CASES = [
         for m in ("mean", "max", "min", "sum", "l2")
         for k in (True, False)
     ),
+    Case(ops.Std(name=Y, axes=(2, 3), correction=1.0)),
+    Case(ops.Std(name=Y, axes=(1,), keepdims=False)),
     Case(ops.ArgMax(name=Y, axis=1)),
     Case(ops.ArgMax(name=Y, axis=3, keepdims=False)),
     Case(ops.Embedding(name=Y), data=((3, 2),), constants=((7, 5),), below=7),

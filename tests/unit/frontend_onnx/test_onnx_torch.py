@@ -31,6 +31,8 @@ FUSED = {
     "lstm_two_way_torchscript-17": {"Lstm": 1},
     "gru_two_way_state_torchscript-11": {"Gru": 1},
     "inverted_torchscript-13": {"HardSwish": 3, "HardSigmoid": 1},
+    "deviations_torchscript-13": {"Std": 9, "Sqrt": 0},
+    "deviations_dynamo-20": {"Std": 8, "Sqrt": 0},
     "activations_dynamo-18": {"Gelu": 2, "Mish": 1, "HardSwish": 1},
 }
 

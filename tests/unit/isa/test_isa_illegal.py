@@ -69,6 +69,7 @@ ILLEGAL: dict[str, tuple[Instruction, str]] = {
     "lut strides": (Lut(result=A, input=replace(A, strides=(32, 32, 4, 1)), table=0), "aligned"),
     "lut table": (Lut(result=A, input=A, table=8), "multiple of 16"),
     "conv size": (replace(CONV, window=Window(kernel=(2, 2))), "window makes 3 x 3"),
+    "conv depth": (replace(CONV, input=Local(0, (1, 4064, 1, 1), (2032, 16, 1, 1))), "than 4063"),
     "conv stride": (replace(CONV, window=Window(kernel=(1, 1), stride=(16, 1))), "1 to 15"),
     "conv pad": (replace(CONV, window=Window(kernel=(1, 1), pads=(16, 0, 0, 0))), "most is 15"),
     "conv fill": (replace(CONV, window=Window(kernel=(1, 1), fill=200)), "-128 to 127"),

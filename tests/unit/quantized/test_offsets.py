@@ -12,8 +12,9 @@ from small_nets import calibrated, int8_inputs, network, quantise, samples
 from cvi.execute import evaluate
 from cvi.flow.real import quantised_input, quantised_inputs, real_values
 from cvi.ir import Array, DType, Graph, Input, Op, TensorType
-from cvi.ops import Add, AvgPool2d, Concat, Conv2d, MaxPool2d, Relu, Reshape
+from cvi.ops import Add, AvgPool2d, Concat, Conv2d, MatMul, MaxPool2d, PRelu, Relu, Reshape
 from cvi.precision import Precision, PrecisionPlan
+from cvi_tpu.quantized.ops import Int8Conv2d
 from cvi_tpu.quantized.weights import mean_loss, quantise_filter
 
 _SAME = (1, 1, 1, 1)
@@ -207,3 +208,32 @@ def test_table_filters_of_their_own_threshold_stay_symmetric() -> None:
     table = calibrated(graph, samples(graph))
     prescribed = replace(table, weights={"a": (1.0,) * 4})
     assert quantise(graph, prescribed)["a"].type.zero == 0
+
+
+def test_slopes_do_not_see_the_mean_of_their_operand() -> None:
+    graph = network(
+        PRelu(name="p", inputs=("x", "slopes")),
+        Conv2d(name="c", inputs=("x", "w", "")),
+        slopes=np.array([0.3, 0.1, 0.77, 0.2]),
+        w=_weights(4, 4, 1, 1),
+        outputs=("p", "c"),
+    )
+    table = calibrated(graph, samples(graph))
+    quantised = quantise(graph, replace(table, means={"x": (3.0,) * 4}))
+    assert quantised["c"].inputs[2] == "c_bias"
+    assert [op.inputs[2] for op in quantised if isinstance(op, Int8Conv2d)] == ["", "c_bias"]
+
+
+def test_rows_of_images_do_not_see_the_means_of_channels() -> None:
+    graph = network(
+        MatMul(name="m", inputs=("x", "v")),
+        Conv2d(name="c", inputs=("x", "w", "")),
+        v=_weights(4, 3),
+        w=_weights(4, 4, 1, 1),
+        inputs={"x": (1, 4, 8, 4)},
+        outputs=("m", "c"),
+    )
+    table = calibrated(graph, samples(graph))
+    quantised = quantise(graph, replace(table, means={"x": (3.0,) * 4}))
+    biases = {op.inputs[2] for op in quantised if isinstance(op, Int8Conv2d)}
+    assert biases == {"", "c_bias"}

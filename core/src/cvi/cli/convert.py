@@ -76,6 +76,7 @@ def convert(
             output,
             chip=target.chip,
             quant=target.scheme,
+            rounding=target.rounding.lower(),
             mix_precision_table=target.mix_precision_table,
             weights=reading.weights,
             random_weights=reading.random_weights,

@@ -9,6 +9,7 @@ import typer
 from cvi.cli.groups import grouped
 from cvi.cli.options import (
     ChipOptions,
+    DataOptions,
     GraphFile,
     VerifyOptions,
     WorkDir,
@@ -27,11 +28,13 @@ def deploy(
         str, typer.Option("-o", "--output", "--cvimodel", help="The cvimodel to write.")
     ],
     target: ChipOptions,
+    data: DataOptions,
     checks: VerifyOptions,
     calibration_table: Annotated[
         str | None,
         typer.Option(
-            help="Thresholds of `cvi calibrate`; default: those in the IR file. BF16 needs none."
+            help="Thresholds of `cvi calibrate`; default: from --dataset, or those in the IR "
+            "file. BF16 needs none."
         ),
     ] = None,
     least: Annotated[
@@ -58,8 +61,14 @@ def deploy(
             chip=target.chip,
             calibration_table=calibration_table,
             quant=target.scheme,
+            rounding=target.rounding.lower(),
             mix_precision_table=target.mix_precision_table,
             images=checks.images,
+            dataset=data.dataset,
+            image_list=data.image_list,
+            input_num=data.input_num,
+            method=data.method,
+            bins=data.histogram_bin_num,
             inputs_type=target.inputs_type.lower(),
             outputs_type=target.outputs_type and target.outputs_type.lower(),
             keep_tensors=target.keep_tensors,

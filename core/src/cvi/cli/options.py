@@ -206,7 +206,7 @@ class PixelOptions:
 
 @dataclass(frozen=True)
 class DataOptions:
-    """Which images the thresholds are found from."""
+    """Which images thresholds are found and rounding is learned from."""
 
     dataset: Annotated[
         Path | None,
@@ -281,10 +281,19 @@ class ChipOptions:
         typer.Option(
             "--quant",
             "--quantize",
-            help="Precision: int8, bf16, or mixed (INT8 where it can be).",
+            help="Precision: int8, bf16, mix_bf16 (BF16 with weights in int8), or mixed (INT8 "
+            "where it can be).",
             rich_help_panel=_CHIP,
         ),
     ] = "int8"
+    rounding: Annotated[
+        str,
+        typer.Option(
+            metavar="nearest|learned",
+            help="Of INT8 weights: to nearest, or as suits the images of --dataset best.",
+            rich_help_panel=_CHIP,
+        ),
+    ] = "nearest"
     all_bf16: Annotated[
         bool, typer.Option("--all-bf16", help="The same as --quant bf16.", rich_help_panel=_CHIP)
     ] = False

@@ -76,6 +76,7 @@ def convert(
     bins: int = 2048,
     calibration_table: PathLike | None = None,
     own_thresholds: str = "",
+    rounding: str = "nearest",
     mix_precision_table: PathLike | None = None,
     inputs_type: str = "auto",
     outputs_type: str | None = None,
@@ -100,6 +101,7 @@ def convert(
     are kept unless there are images. tolerance: least similarity of
     framework and float graph; quant_tolerance: of float and quantised graph; correctness:
     of quantised graph and program, None for equality. excepts: layers not compared.
+    rounding: of INT8 weights, "nearest" or "learned": up or down as suits the images best.
     mix_precision_table: layers of another precision than the default of `quant`.
     inputs_type, outputs_type: what the program is fed with and gives, "int8", "bf16" or
     "fp32"; "auto" inputs are what the first layers compute with, None gives fp32 outputs
@@ -124,6 +126,7 @@ def convert(
         own_thresholds=own_thresholds,
         chip=chip,
         quant=quant,
+        rounding=rounding,
         mix_table=_path(mix_precision_table),
         inputs_type=inputs_type,
         outputs_type=outputs_type,
@@ -231,6 +234,12 @@ def deploy(
     calibration_table: PathLike | None = None,
     quant: str = "int8",
     images: Sequence[PathLike] = (),
+    dataset: PathLike | None = None,
+    image_list: PathLike | None = None,
+    input_num: int = 100,
+    method: str = "auto",
+    bins: int = 2048,
+    rounding: str = "nearest",
     mix_precision_table: PathLike | None = None,
     inputs_type: str = "auto",
     outputs_type: str | None = None,
@@ -244,16 +253,20 @@ def deploy(
 ) -> Conversion:
     """From an fp32 IR file and its calibration table to a verified cvimodel.
 
-    Without a table the thresholds are those that the file itself holds; BF16 needs none.
-    The options are those of `convert`.
+    Without a table the thresholds are found from the data set, without that they are those
+    that the file itself holds; BF16 needs none. The options are those of `convert`.
     """
     request = Request(
         model=Path(graph),
         output=Path(output),
         images=_paths(images),
+        data=_data(dataset, image_list, input_num),
+        method=method,
+        bins=bins,
         calibration_table=_path(calibration_table),
         chip=chip,
         quant=quant,
+        rounding=rounding,
         mix_table=_path(mix_precision_table),
         inputs_type=inputs_type,
         outputs_type=outputs_type,

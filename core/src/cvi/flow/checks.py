@@ -8,8 +8,8 @@ from pathlib import Path
 from cvi import plugins
 from cvi.errors import InputError
 from cvi.flow.images import no_preprocess, nothing_to_verify_with, uses_images
-from cvi.flow.job import Request
-from cvi.hookspecs import BringsThresholds, Chip, LimitsTypes
+from cvi.flow.job import LEARNED, Request
+from cvi.hookspecs import BringsThresholds, Chip, LearnsRounding, LimitsTypes
 from cvi.ir import Graph, storage
 
 IO_TYPES = ("int8", "bf16", "fp32")
@@ -32,6 +32,7 @@ def check_request(request: Request, *, suffix: str, compiles: bool, calibrates: 
         _check_file("--calibration-table", request.calibration_table)
     if compiles:
         _check_chip(request)
+        _check_rounding(request)
     _check_own_thresholds(request)
     if request.mix_table:
         _check_file("--mix-precision-table", request.mix_table)
@@ -194,6 +195,26 @@ def _check_chip(request: Request) -> None:
             )
     if request.verify:
         plugins.runner("simulator")
+
+
+def _check_rounding(request: Request) -> None:
+    if request.rounding == "nearest":
+        return
+    where = f"--rounding {request.rounding}"
+    if request.rounding != LEARNED:
+        raise InputError("unknown rounding", where=where, fix=f"one of: nearest, {LEARNED}")
+    if not isinstance(plugins.scheme(request.quant), LearnsRounding):
+        raise InputError(
+            f"--quant {request.quant} has no weights whose rounding could be learned",
+            where=where,
+            fix="leave it out; on CV18xx chips it goes with --quant int8 and mixed",
+        )
+    if not request.data:
+        raise InputError(
+            "how weights are best rounded is learned from images, and there are none",
+            where=where,
+            fix="give --dataset FOLDER or --image-list FILE with typical images",
+        )
 
 
 def _check_calibration(request: Request) -> None:

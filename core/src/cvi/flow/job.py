@@ -21,6 +21,9 @@ QUANTISED_TOLERANCE = Tolerance(0.8, 0.8, 0.3)
 AUTO = "auto"
 """The only output asked for: end the network before what cannot be done."""
 
+LEARNED = "learned"
+"""The rounding of weights that needs images; "nearest" is the other one."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -30,6 +33,7 @@ class Request:
     random_weights: a seed from which weights that no file has are drawn, None: an error.
     images: the test input of every comparison; the first of the data set when empty.
     data: the samples of the calibration, each the files of one inference.
+    rounding: "nearest", or "learned" from `data`: of INT8 weights.
     mix_table: layers of another precision than the default of `quant`.
     correctness: None asks for equality of machine and quantised graph.
     own_thresholds: what becomes of thresholds that the model brings: "keep", "recalibrate",
@@ -52,6 +56,7 @@ class Request:
     calibration_table: Path | None = None
     chip: str = ""
     quant: str = "int8"
+    rounding: str = "nearest"
     mix_table: Path | None = None
     inputs_type: str = "auto"
     outputs_type: str | None = None
@@ -67,7 +72,7 @@ class Request:
     @property
     def needs_thresholds(self) -> bool:
         """Whether layers may be computed in INT8: BF16 alone needs no calibration."""
-        return self.quant != "bf16" or self.mix_table is not None
+        return Precision.of_scheme(self.quant) is Precision.INT8
 
 
 @dataclass
@@ -92,7 +97,7 @@ class Job:
 
     def plan_of(self, graph: Graph) -> PrecisionPlan:
         """The precision of every layer. InputError when the mix table is of another network."""
-        default = Precision.BF16 if self.request.quant == "bf16" else Precision.INT8
+        default = Precision.of_scheme(self.request.quant)
         if self.request.mix_table is None:
             return PrecisionPlan(default)
         return PrecisionPlan.read(self.request.mix_table, graph, default)

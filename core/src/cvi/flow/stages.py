@@ -22,7 +22,7 @@ from cvi.flow.batches import batched_as
 from cvi.flow.checks import keeps_own_thresholds, outputs_type
 from cvi.flow.equality import difference, same
 from cvi.flow.examine import macs
-from cvi.flow.job import AUTO, Job
+from cvi.flow.job import AUTO, LEARNED, Job
 from cvi.flow.lists import float_reference, incomparable
 from cvi.flow.loading import (
     frontend_of,
@@ -32,8 +32,16 @@ from cvi.flow.loading import (
     refuse_unsupported,
 )
 from cvi.flow.real import quantised_inputs, real_values
-from cvi.hookspecs import Advises, HasForeign, ReferenceTensors
+from cvi.hookspecs import (
+    Advises,
+    Chip,
+    HasForeign,
+    LearnsRounding,
+    ReferenceTensors,
+    Scheme,
+)
 from cvi.ir import Array, Graph
+from cvi.precision import PrecisionPlan
 
 
 @dataclass(frozen=True)
@@ -169,14 +177,17 @@ def quantise(job: Job) -> None:
         job.progress.note(
             f"{chip.name} cannot cast to fp32: outputs are {outputs}; multiply them by their qscale"
         )
-    job.quantised = scheme.quantize(
-        job.graph,
-        job.table,
-        plan,
-        chip,
-        inputs_type=request.inputs_type,
-        outputs_type=outputs,
-    )
+    if request.rounding == LEARNED:
+        job.quantised = _learned(job, scheme, plan, chip, outputs)
+    else:
+        job.quantised = scheme.quantize(
+            job.graph,
+            job.table,
+            plan,
+            chip,
+            inputs_type=request.inputs_type,
+            outputs_type=outputs,
+        )
     problems = chip.check(job.quantised)
     if problems:
         raise UnsupportedError(
@@ -186,6 +197,23 @@ def quantise(job: Job) -> None:
             problems=problems,
         )
     keep_graph(job, job.quantised, f"{request.quant}.cvi.json")
+
+
+def _learned(job: Job, scheme: Scheme, plan: PrecisionPlan, chip: Chip, outputs: str) -> Graph:
+    """The quantised graph with weights rounded by what that does to the data set."""
+    from cvi.preprocess.dataset import samples
+
+    assert isinstance(scheme, LearnsRounding)
+    return scheme.quantize_learned(
+        job.graph,
+        job.table,
+        plan,
+        chip,
+        samples(job.graph, job.request.data),
+        inputs_type=job.request.inputs_type,
+        outputs_type=outputs,
+        progress=job.progress,
+    )
 
 
 def verify_quantised(job: Job) -> None:

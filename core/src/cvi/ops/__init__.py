@@ -56,7 +56,7 @@ from cvi.ops.norm import BatchNorm, LayerNorm, Scale, Softmax
 from cvi.ops.normalise import InstanceNorm, Lrn, Normalize, SquarePower
 from cvi.ops.pool import AvgPool2d, MaxPool2d, PoolMask
 from cvi.ops.recurrent import Gru, Lstm, Recurrent
-from cvi.ops.reduce import Reduce
+from cvi.ops.reduce import Reduce, Std
 from cvi.ops.resize import Resize
 
 __all__ = [
@@ -67,6 +67,6 @@ __all__ = [
     "MaxPool2d", "Min", "Mish", "Movement", "Mul", "Neg", "Normalize", "PRelu", "Pad", "Permute",
     "PixelShuffle", "PoolMask", "Pow", "Proposal", "Reciprocal", "Recurrent", "Reduce", "Relu",
     "Reshape", "Resize", "RetinaFaceDetection", "Reverse", "RoiPooling", "Scale", "Shrink",
-    "Sigmoid", "Slice", "Softmax", "Softplus", "Sqrt", "SquarePower", "Sub", "Swish", "Tanh",
+    "Sigmoid", "Slice", "Softmax", "Softplus", "Sqrt", "SquarePower", "Std", "Sub", "Swish", "Tanh",
     "ThresholdedRelu", "Tile", "Unary", "Upsample", "YoloDetection",
 ]  # fmt: skip

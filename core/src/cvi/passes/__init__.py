@@ -27,6 +27,7 @@ from cvi.passes.fuse_activations import FuseActivations
 from cvi.passes.fuse_layer_norm import FuseLayerNorm
 from cvi.passes.fuse_pads import FusePads
 from cvi.passes.fuse_relu import FuseRelu
+from cvi.passes.fuse_std import FuseStd
 from cvi.passes.integer_indices import IntegerIndices
 from cvi.passes.matmul_to_fc import MatMulToFullyConnected
 from cvi.passes.merge_reshapes import MergeReshapes
@@ -56,6 +57,7 @@ SIMPLIFY: tuple[Pass, ...] = (
     BatchNormToScale(),
     FuseActivations(),
     FuseLayerNorm(),
+    FuseStd(),
     MatMulToFullyConnected(),
     FoldBias(),
     ArithmeticToScale(),

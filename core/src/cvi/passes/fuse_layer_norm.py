@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from cvi.ir import Op
-from cvi.ops import Add, Div, LayerNorm, Mul, Permute, Reciprocal, Reduce, Sqrt, Sub
+from cvi.ops import Add, Div, LayerNorm, Mul, Permute, Reciprocal, Reduce
 from cvi.passes.base import RewritePass
+from cvi.passes.deviations import less_mean, under_root, under_square
 from cvi.passes.edit import Edit, Replacement
 from cvi.passes.operands import is_power, is_sum, plus_number
 
@@ -32,7 +33,7 @@ class FuseLayerNorm(RewritePass):
 def _normalised(op: Op, edit: Edit) -> Replacement:
     """Rule 1."""
     if isinstance(op, Div):
-        pairs = [(op.inputs[0], _under_root(op.inputs[1], edit))]
+        pairs = [(op.inputs[0], under_root(edit.producer(op.inputs[1])))]
     elif isinstance(op, Mul):
         turned = op.inputs[::-1]
         pairs = [(a, _under_inverse_root(b, edit)) for a, b in (op.inputs, turned)]
@@ -43,17 +44,11 @@ def _normalised(op: Op, edit: Edit) -> Replacement:
         mean = _mean_of_square(shifted[0], edit) if shifted else None
         if shifted is None or mean is None:
             continue
-        deviation = edit.producer(mean[0])
-        same = deviation is not None and _same_deviation(centred, deviation, mean[1], edit)
-        if same and deviation is not None:
-            return _layer_norm(op, deviation.inputs[0], mean[1], shifted[1], edit)
+        # some exporters compute the deviation twice
+        x, other = (less_mean(edit.producer(n), mean[1], edit) for n in (mean[0], centred))
+        if x and x == other:
+            return _layer_norm(op, x, mean[1], shifted[1], edit)
     return None
-
-
-def _under_root(name: str, edit: Edit) -> str:
-    """v of sqrt(v), "" when it is something else."""
-    op = edit.producer(name)
-    return op.inputs[0] if isinstance(op, Sqrt) or is_power(op, 0.5) else ""
 
 
 def _under_inverse_root(name: str, edit: Edit) -> str:
@@ -61,7 +56,7 @@ def _under_inverse_root(name: str, edit: Edit) -> str:
     op = edit.producer(name)
     if is_power(op, -0.5):
         return op.inputs[0]
-    return _under_root(op.inputs[0], edit) if isinstance(op, Reciprocal) else ""
+    return under_root(edit.producer(op.inputs[0])) if isinstance(op, Reciprocal) else ""
 
 
 def _mean_of_square(name: str, edit: Edit) -> tuple[str, tuple[int, ...]] | None:
@@ -69,28 +64,8 @@ def _mean_of_square(name: str, edit: Edit) -> tuple[str, tuple[int, ...]] | None
     mean = edit.producer(name)
     if not isinstance(mean, Reduce) or mean.method != "mean" or not mean.keepdims:
         return None
-    square = edit.producer(mean.inputs[0])
-    if is_power(square, 2):
-        return square.inputs[0], mean.axes
-    product = isinstance(square, Mul) and not square.relu and len(square.inputs) == 2
-    if product and square is not None and square.inputs[0] == square.inputs[1]:
-        return square.inputs[0], mean.axes
-    return None
-
-
-def _same_deviation(name: str, deviation: Op, axes: tuple[int, ...], edit: Edit) -> bool:
-    """Both are x minus its mean over the axes (some exporters compute it twice)."""
-    other = edit.producer(name)
-    for op in (deviation, other):
-        if not isinstance(op, Sub) or op.relu:
-            return False
-        mean = edit.producer(op.inputs[1])
-        plain = isinstance(mean, Reduce) and mean.method == "mean" and mean.keepdims
-        if not plain or not isinstance(mean, Reduce) or mean.axes != axes:
-            return False
-        if mean.inputs != (deviation.inputs[0],) or op.inputs[0] != deviation.inputs[0]:
-            return False
-    return True
+    deviation = under_square(edit.producer(mean.inputs[0]))
+    return (deviation, mean.axes) if deviation else None
 
 
 def _layer_norm(op: Op, x: str, axes: tuple[int, ...], eps: float, edit: Edit) -> Replacement:

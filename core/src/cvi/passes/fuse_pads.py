@@ -20,6 +20,7 @@ from cvi.ops import (
     Softmax,
     Sqrt,
     SquarePower,
+    Std,
 )
 from cvi.ops.windows import Pads
 from cvi.passes.base import RewritePass
@@ -124,4 +125,4 @@ def _clamps_at_zero(op: Op) -> bool:
         return op.minimum >= 0
     if isinstance(op, Softmax):
         return not op.log
-    return isinstance(op, (Relu, Abs, Sqrt, HardSigmoid, PoolMask, SquarePower))
+    return isinstance(op, (Relu, Abs, Sqrt, HardSigmoid, PoolMask, SquarePower, Std))

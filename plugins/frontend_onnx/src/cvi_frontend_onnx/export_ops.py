@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -238,6 +239,23 @@ def reduce_(writer: Writer, op: ops.Reduce) -> None:
     }[op.method]
     axes = writer.integers(op, "axes", op.axes)
     writer.node(kind, [*op.inputs, axes], op.name, keepdims=int(op.keepdims))
+
+
+@exports(ops.Std)
+def std(writer: Writer, op: ops.Std) -> None:
+    """The root of the sum of squared deviations by n less the correction."""
+    (x,) = op.inputs
+    axes = writer.integers(op, "axes", op.axes)
+    mean = writer.node("ReduceMean", [x, axes], f"~{op.name}~mean")
+    centred = writer.node("Sub", [x, mean], f"~{op.name}~centred")
+    square = writer.node("Mul", [centred, centred], f"~{op.name}~square")
+    total = writer.node("ReduceSum", [square, axes], f"~{op.name}~sum", keepdims=int(op.keepdims))
+    shape = writer.graph.type_of(x).shape
+    freedom = math.prod(shape[i] for i in op.axes) - op.correction
+    variance = writer.node(
+        "Div", [total, writer.scalar(op, "freedom", freedom)], f"~{op.name}~variance"
+    )
+    writer.node("Sqrt", [variance], op.name)
 
 
 # -- normalisation ---------------------------------------------------------------

@@ -19,7 +19,7 @@ class FamilyChip:
         self.spec = spec
         self.name = spec.name
         self.summary = spec.summary
-        self.schemes: tuple[str, ...] = ("int8", "bf16", "mixed")
+        self.schemes: tuple[str, ...] = ("int8", "bf16", "mix_bf16", "mixed")
 
     def check(self, graph: Graph) -> list[str]:
         """Layers of a quantised graph that the chip cannot run, with the reason."""

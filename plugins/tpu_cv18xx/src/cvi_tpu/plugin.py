@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cvi.hookspecs import Command, hookimpl
+from cvi.hookspecs import Command, LearnsRounding, hookimpl
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from cvi.calibrate.table import CalibrationTable
+    from cvi.flow.progress import Progress
     from cvi.hookspecs import Chip
     from cvi.ir import Array, Graph, Op
     from cvi.precision import PrecisionPlan
@@ -53,6 +54,30 @@ class LazyScheme:
         return found
 
 
+class LazyLearningScheme(LazyScheme):
+    """A scheme whose weights can be rounded by images."""
+
+    def quantize_learned(
+        self,
+        graph: Graph,
+        table: CalibrationTable | None,
+        plan: PrecisionPlan | None,
+        chip: Chip,
+        samples: Iterable[Mapping[str, Array]],
+        *,
+        inputs_type: str = "auto",
+        outputs_type: str = "fp32",
+        progress: Progress,
+    ) -> Graph:
+        """See `cvi.hookspecs.LearnsRounding`."""
+        scheme = self._scheme()
+        assert isinstance(scheme, LearnsRounding)
+        return scheme.quantize_learned(
+            graph, table, plan, chip, samples,
+            inputs_type=inputs_type, outputs_type=outputs_type, progress=progress,
+        )  # fmt: skip
+
+
 class Simulator:
     """The runner "simulator": our own simulator, in this process."""
 
@@ -83,9 +108,10 @@ def cvi_register_ops() -> list[type[Op]]:
 @hookimpl
 def cvi_register_schemes() -> list[LazyScheme]:
     return [
-        LazyScheme("int8", "Int8Scheme"),
+        LazyLearningScheme("int8", "Int8Scheme"),
         LazyScheme("bf16", "Bf16Scheme"),
-        LazyScheme("mixed", "MixedScheme"),
+        LazyScheme("mix_bf16", "MixBf16Scheme"),
+        LazyLearningScheme("mixed", "MixedScheme"),
     ]
 
 

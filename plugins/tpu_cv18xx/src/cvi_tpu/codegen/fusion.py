@@ -26,6 +26,7 @@ from cvi_tpu.codegen.planner import (
     Tile,
     TiledOp,
     beats,
+    preparing,
     tile_bytes,
     within_limits,
 )
@@ -80,13 +81,15 @@ class Resident:
 
 @dataclass
 class Step:
-    """One op of one slice: what is loaded before, what it computes, what is stored after."""
+    """One op of one slice: what is loaded before, what it computes, what is stored after.
+    fresh: the constants that it is the first to use."""
 
     node: Node
     tile: Tile
     operands: list[tuple[Resident, Part]]
     result: Resident
     constants: dict[str, Item]
+    fresh: tuple[str, ...]
     copies: dict[int, Item]
     own: Box | None
     issue: list[tuple[Load, Item]] = field(default_factory=list)
@@ -255,7 +258,9 @@ class _Timeline:
             box, layout, self._item(tile_bytes(layout) * op.planes(False), now, keeps)
         )
         results[index] = result
-        constants = {load.slot: self._constant(index, load, now) for load in op.constants(tile)}
+        needed = op.constants(tile)
+        fresh = tuple(x.slot for x in needed if (index, x.slot) not in self.constants)
+        constants = {load.slot: self._constant(index, load, now) for load in needed}
         copies = {
             i: self._item(tile_bytes(op.local(0, part.box.shape)), now, now)
             for i, (resident, part) in enumerate(operands)
@@ -264,7 +269,7 @@ class _Timeline:
         widths = [operands[i][1].box.w.size * op.element_bytes for i in copies]
         if max(widths, default=0) > op.spec.max_size:
             return False
-        self.steps.append(Step(node, tile, operands, result, constants, copies, own))
+        self.steps.append(Step(node, tile, operands, result, constants, fresh, copies, own))
         return True
 
     def _fetch(
@@ -377,6 +382,8 @@ def _compute(step: Step) -> list[Instruction]:
         operands.append(local)
     result = op.local(step.result.item.address, step.tile.box.shape)
     addresses = {slot: item.address for slot, item in step.constants.items()}
+    for slot in step.fresh:
+        work += op.prepare(slot, step.tile, addresses)
     return [*work, *op.emit(step.tile, result, operands, addresses)]
 
 
@@ -408,6 +415,7 @@ def _estimate(steps: Sequence[Step]) -> float:
         needed += step.constants.values()
         start = max([tiu, *(ready.get(id(item), 0.0) for item in needed)])
         tiu = start + step.node.op.cycles(step.tile) + sum(map(_copy_cycles, step.copies.values()))
+        tiu += sum(preparing(step.node.op, slot, step.tile) for slot in step.fresh)
         previous = step
     return max(dma, tiu) + (STORE_START if previous and previous.own else 0.0)
 

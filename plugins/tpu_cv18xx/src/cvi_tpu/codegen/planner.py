@@ -10,6 +10,7 @@ content is still there. Waits between the engines are not this module's business
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -20,6 +21,7 @@ from cvi.ir import Op
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.codegen.context import BF16_BYTES, Context, View
 from cvi_tpu.codegen.tiling import Box, Range, sizes, split
+from cvi_tpu.cost import cycles
 from cvi_tpu.isa.instructions import Copy, Instruction, Tdma
 from cvi_tpu.isa.operands import Dram, Local, Shape4, align, ceil_div, local_strides
 
@@ -139,6 +141,12 @@ class TiledOp(ABC):
         del tile
         return []
 
+    def prepare(self, slot: str, tile: Tile, at: Mapping[str, int]) -> Sequence[Instruction]:
+        """What turns the content of a slot that a tile has just loaded into what is computed
+        with; not repeated for the tiles after it that find the content there."""
+        del slot, tile, at
+        return ()
+
     def planes(self, cut_k: bool) -> int:
         """Byte planes that the result occupies while it is computed."""
         del cut_k
@@ -162,7 +170,7 @@ class TiledOp(ABC):
     def depths(self) -> list[int]:
         """Sizes worth trying for a part of the reduction, large ones first. The order of BF16
         sums is fixed by the op, and so is this."""
-        most = self.spec.max_channels // self.spec.lanes * self.spec.lanes
+        most = self.spec.max_size // self.spec.lanes * self.spec.lanes
         return list(sizes(self.reduction, most, self.units()["k"]))
 
     def spaces(
@@ -371,14 +379,26 @@ def candidates(op: TiledOp) -> Iterator[list[Sizes]]:
     """
     n, c, h, w = op.output
     units = op.units()
-    size, channels = op.spec.max_size, op.spec.max_channels // op.spec.lanes * op.spec.lanes
+    size, channels = op.spec.max_size, op.spec.max_size // op.spec.lanes * op.spec.lanes
     cs = list(sizes(c, channels, units["c"]))
     ks = op.depths()
     hs = list(sizes(h, size, units.get("h", 1)))
     ws = list(sizes(w, size, units.get("w", 1)))
-    ns = list(sizes(n, op.spec.max_channels))
+    ns = list(sizes(n, size))
     for (tn, th, tw), tc in product(op.spaces(ns, hs, ws), cs):
         yield [(tn, tc, th, tw, tk) for tk in ks]
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one load takes: bytes per lane, cycles of the transfer, and cycles of preparing
+    its content. slot, depends: as in `Load`."""
+
+    slot: str
+    depends: str
+    bytes: int
+    cycles: float
+    preparing: float
 
 
 @dataclass(frozen=True)
@@ -386,7 +406,7 @@ class Footprint:
     """What one tile of some size costs in room and time, whatever the order of the loops."""
 
     counts: Mapping[str, int]
-    loads: tuple[tuple[str, str, int, float], ...]
+    loads: tuple[Need, ...]
     out_bytes: int
     store_cycles: float
     tile_cycles: float
@@ -404,13 +424,25 @@ def measure(op: TiledOp, parts: _Divisions, tile_sizes: Sizes) -> Footprint | No
     if not within_limits(op.spec, shapes):
         return None
     measured = tuple(
-        (x.slot, x.depends, x.bytes, LOAD_START + LOAD_BEAT * beats(x.source)) for x in loads
+        Need(
+            x.slot,
+            x.depends,
+            x.bytes,
+            LOAD_START + LOAD_BEAT * beats(x.source),
+            preparing(op, x.slot, tile),
+        )
+        for x in loads
     )
     out = tile_bytes(op.local(0, box.shape)) * op.planes(counts["k"] > 1)
-    if out + sum(size for _, _, size, _ in measured) > op.ctx.lane_bytes:
+    if out + sum(need.bytes for need in measured) > op.ctx.lane_bytes:
         return None
     stores = STORE_START + STORE_BEAT * beats(op.store(box))
     return Footprint(counts, measured, out, stores, op.cycles(Tile(box, tile.k)))
+
+
+def preparing(op: TiledOp, slot: str, tile: Tile) -> float:
+    """Estimated cycles of preparing what a tile has loaded."""
+    return sum(cycles(one, op.spec) for one in op.prepare(slot, tile, defaultdict(int)))
 
 
 def fit(
@@ -419,18 +451,19 @@ def fit(
     """Slots and cost with at most `buffers` copies of each slot, None if too big."""
     counts = footprint.counts
     slots: dict[str, Slot] = {}
-    dma, transfers = 0.0, 0
-    for name, depends, size, cycles in footprint.loads:
-        times = reloads(order, counts, depends)
-        slots[name] = Slot(size, min(buffers, times))
-        dma, transfers = dma + times * cycles, transfers + times
+    dma, tiu, transfers = 0.0, 0.0, 0
+    for need in footprint.loads:
+        times = reloads(order, counts, need.depends)
+        slots[need.slot] = Slot(need.bytes, min(buffers, times))
+        dma, tiu = dma + times * need.cycles, tiu + times * need.preparing
+        transfers += times
     tiles = prod(counts[d] for d in "nchw")
     slots["out"] = Slot(footprint.out_bytes, min(buffers, tiles))
     if sum(slot.bytes * slot.copies for slot in slots.values()) > op.ctx.lane_bytes:
         return None
     dma += tiles * footprint.store_cycles
     steps = tiles * counts["k"]
-    tiu = steps * footprint.tile_cycles
+    tiu += steps * footprint.tile_cycles
     cost = (max(dma, tiu) if buffers > 1 else dma + tiu) + (dma + tiu) / steps
     if not in_one_stream(op.spec, steps, transfers + tiles):
         cost = inf
@@ -452,14 +485,10 @@ def reloads(order: str, counts: Mapping[str, int], depends: str) -> int:
 
 
 def within_limits(spec: ChipSpec, shapes: Sequence[Shape4]) -> bool:
-    """Whether tile shapes fit the fields of an instruction (FACTS_TPU 1)."""
-    return all(
-        n <= spec.max_channels
-        and c <= spec.max_channels
-        and h <= spec.max_size
-        and w <= spec.max_size
-        for n, c, h, w in shapes
-    )
+    """Whether tile shapes fit an instruction. The fields of n and c hold a little more than
+    those of h and w, but not every instruction takes it (FACTS_TPU 1; measured: convolutions
+    of more input channels are refused)."""
+    return all(max(shape) <= spec.max_size for shape in shapes)
 
 
 # -- carrying it out --------------------------------------------------------
@@ -537,17 +566,20 @@ def _allocate(slots: Mapping[str, Slot]) -> dict[str, _Buffers]:
 
 
 def _work(op: TiledOp, tile: Tile, buffers: Mapping[str, _Buffers]) -> _Work:
-    work = _Work()
+    work, fresh = _Work(), []
     for load in op.loads(tile):
         buffer = buffers[load.slot]
         if buffer.take(load.key):
+            fresh.append(load.slot)
             target = replace(load.target, address=buffer.address)
             queue = work.loads if buffer.slot.copies > 1 else work.late
             queue.append(op.transfer(load.source, target))
     out = buffers["out"]
     out.take(tile.box)
     addresses = {name: buffer.address for name, buffer in buffers.items()}
-    work.compute = list(op.compute(tile, addresses))
+    for slot in fresh:
+        work.compute += op.prepare(slot, tile, addresses)
+    work.compute += op.compute(tile, addresses)
     if tile.last:
         result = op.local(out.address, tile.box.shape)
         work.stores.append(op.transfer(result, op.store(tile.box)))

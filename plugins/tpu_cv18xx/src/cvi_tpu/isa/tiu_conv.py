@@ -70,8 +70,12 @@ def _bias_plane(channels: int, element_bytes: int, spec: ChipSpec) -> int:
 
 
 def check_conv(conv: Conv, spec: ChipSpec) -> None:
-    """The input may start in any lane: its address is a full one (FACTS_TPU 3.2)."""
+    """The input may start in any lane: its address is a full one (FACTS_TPU 3.2). It has
+    fewer channels than other tensors may have (measured: the vendor's simulators refuse more).
+    """
     _check_tensors(conv.result, conv.input, spec)
+    depth = conv.input.shape[1]
+    require(depth <= spec.max_size, "the input has {} channels, more than {}", depth, spec.max_size)
     check_default_strides("the input", conv.input, spec)
     require(conv.result.strides[0] % 16 == 0, "the n stride of the result must be a multiple of 16")
     check_window(conv.window, conv.input, conv.result, spec)

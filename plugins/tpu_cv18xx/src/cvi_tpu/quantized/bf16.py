@@ -64,6 +64,11 @@ def canonical(patterns: Array) -> Array:
     return encode(decode(patterns))
 
 
+def stored(values: Array) -> Float32:
+    """fp32 numbers as they are after a result was rounded."""
+    return decode(encode(values))
+
+
 def truncated(values: Array) -> Array:
     """Patterns of fp32 numbers by their upper halves."""
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)

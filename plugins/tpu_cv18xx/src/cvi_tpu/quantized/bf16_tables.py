@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cvi.ir import Array
-from cvi_tpu.quantized.bf16 import encode
+from cvi_tpu.quantized.bf16 import LARGEST, LOWEST, decode, encode
 
 Function = Callable[[Array], Array]
 
@@ -75,7 +75,7 @@ class Parts:
 
 
 _BIAS = 127
-_LOWEST, _HIGHEST = -3.3895314e38, 3.3895314e38
+_LOWEST, _HIGHEST = decode(np.array([LOWEST, LARGEST], np.uint16)).tolist()
 
 
 def power(exponent: float) -> Parts:
@@ -111,3 +111,84 @@ def _mantissas() -> Array:
 
 def _clipped(values: Array) -> Array:
     return encode(np.clip(values, _LOWEST, _HIGHEST).astype(np.float32))
+
+
+def _numbers() -> Array:
+    """fp32[256, 256], what the bytes stand for; infinities and NaN the number next to them."""
+    found = decode(np.arange(1 << 16, dtype=np.uint16)).reshape(256, 256)
+    largest = np.where(np.arange(256) < 128, _HIGHEST, _LOWEST)[:, None]
+    return np.where(np.isfinite(found), found, largest.astype(np.float32))
+
+
+def truth(holds: Callable[[Array], Array]) -> Parts:
+    """Tables whose sum is 1 or more where a condition on a number holds, elsewhere 0 or less.
+
+    The high byte decides (1 or -1) or leaves it to the low one (0). All high bytes that leave
+    it must do so alike, as those of a comparison with one number do, or with it and its
+    negative. ValueError otherwise.
+    """
+    true = holds(_numbers())
+    open_rows = true.any(axis=1) & ~true.all(axis=1)
+    lower = true[open_rows].any(axis=0)
+    if not np.array_equal(true[open_rows], np.broadcast_to(lower, true[open_rows].shape)):
+        raise ValueError("no two tables tell where the condition holds")
+    upper = np.where(open_rows, 0.0, np.where(true[:, 0], 1.0, -1.0))
+    return Parts(encode(upper.astype(np.float32)), encode(np.asarray(lower, np.float32)))
+
+
+def products(function: Function, most: float = math.inf) -> list[Parts]:
+    """Pairs of tables of which one product is the function, correctly rounded, and all others
+    are 0.
+
+    Of one pair are the high bytes whose rows of results are the same but for a power of two
+    and a sign. Numbers below 2^-125 count as 0. Where the function is not defined, and for
+    numbers from `most` on, it is 0; an infinity is the largest number.
+    """
+    x = _numbers().astype(np.float64)
+    x[::128] = 0.0
+    with np.errstate(all="ignore"):
+        y = np.where(np.abs(x) < most, np.nan_to_num(function(x), nan=0.0), 0.0)
+    return _grouped(decode(_clipped(y)))
+
+
+def _grouped(rows: Array) -> list[Parts]:
+    """Tables whose products add up to rows [256, 256] of BF16 numbers."""
+    found: dict[bytes, tuple[Array, Array]] = {}
+    for high, whole in enumerate(rows):
+        for row in _within_range(whole):
+            factor = _unit(row)
+            lower = row / factor
+            upper, _ = found.setdefault(lower.tobytes(), (np.zeros(256, np.float32), lower))
+            upper[high] = factor
+    return [Parts(encode(upper), encode(lower)) for upper, lower in found.values()]
+
+
+def _within_range(row: Array) -> list[Array]:
+    """Rows that add up to a row and are not all zeros; poles by themselves where they are so
+    far from the rest that no factor serves both."""
+    size = np.abs(row)
+    rest = np.where(size < _HIGHEST, row, np.float32(0))
+    if (size[rest != 0] < 2.0).any() and (size == _HIGHEST).any():
+        return [rest, row - rest]
+    return [row] if row.any() else []
+
+
+def _unit(row: Array) -> float:
+    """The power of two of the largest element of a row with the sign of the first that is not
+    0."""
+    _, exponent = math.frexp(float(np.abs(row).max()))
+    return math.copysign(2.0 ** (exponent - 1), row[row != 0][0])
+
+
+def log_tail(first: float, *, odd: bool) -> list[Parts]:
+    """Pairs of tables whose products add up to ln(2x) for numbers from `first` = 2^(2k + 1)
+    on, and to -ln(-2x) for those below -first if odd; to 0 for all others."""
+    steps = 2.0 * np.arange(128) - _BIAS + 1
+    sign = np.where(steps > math.log2(first), 1.0, 0.0)
+    signs = np.concatenate([sign, -sign if odd else np.zeros(128)])
+    whole = signs * np.tile((steps + 1) * math.log(2), 2)
+    ones = np.ones(256, np.float32)
+    return [
+        Parts(encode(whole.astype(np.float32)), encode(ones)),
+        Parts(encode(signs.astype(np.float32)), encode(np.log(_mantissas()).astype(np.float32))),
+    ]

@@ -10,13 +10,14 @@ from cvi.ir import DType, Graph, Input, Op
 from cvi.ops import Concat, Movement
 from cvi.precision import Precision, PrecisionPlan
 from cvi_tpu.chip import ChipSpec
-from cvi_tpu.quantized.registry import Rule, all_rules, constraints_of, rule_for
+from cvi_tpu.quantized.registry import Constraint, Rule, all_rules, constraints_of, mixing, rule_for
 
-_TYPES = {
+COMPUTES_IN = {
     Precision.INT8: DType.INT8,
     Precision.BF16: DType.BF16,
     Precision.MIX_BF16: DType.BF16,
 }
+"""The element type in which layers of a precision are computed."""
 
 _NAMES = {DType.INT8: "INT8", DType.BF16: "BF16", DType.FP32: "fp32 on the CPU"}
 
@@ -29,11 +30,13 @@ _NEAREST = {
 @dataclass(frozen=True)
 class Choice:
     """The precision of a layer. note: why it is not the planned one, "" when it is.
-    problems: why it can be computed in none."""
+    problems: why it can be computed in none. int8_weights: whether a BF16 layer stores its
+    weights in int8."""
 
     precision: DType
     note: str = ""
     problems: tuple[str, ...] = ()
+    int8_weights: bool = False
 
 
 class Choices:
@@ -44,6 +47,7 @@ class Choices:
 
     def __init__(self, graph: Graph, plan: PrecisionPlan, spec: ChipSpec, *, mixes: bool) -> None:
         self._graph, self._spec, self._mixes = graph, spec, mixes
+        self._default = plan.default
         self._users = graph.users()
         self._rules = {p: all_rules(p) for p in (DType.INT8, DType.BF16, DType.FP32)}
         self._choices = {
@@ -83,10 +87,10 @@ class Choices:
         return found
 
     def _choose(self, op: Op, mode: Precision) -> Choice:
-        asked = _TYPES[mode]
+        asked = COMPUTES_IN[mode]
         obstacles = self._obstacles(op, asked)
         if not obstacles:
-            return Choice(asked, _unmixed(op) if mode is Precision.MIX_BF16 else "")
+            return self._mixed(op) if mode is Precision.MIX_BF16 else Choice(asked)
         for other in _NEAREST[asked]:
             if (other is DType.FP32 or self._mixes) and not self._obstacles(op, other):
                 return Choice(other, _fallen(op, asked, other, obstacles[0]))
@@ -94,6 +98,16 @@ class Choices:
         if asked is DType.INT8 and not self._obstacles(op, DType.BF16):
             found = [f"{_reason(one)}; {_MIXED}" for one in found]
         return Choice(asked, problems=tuple(found))
+
+    def _mixed(self, op: Op) -> Choice:
+        """BF16 with weights in int8, or plain BF16. That is no news of an op without weights
+        when all layers are to have them in int8."""
+        condition = mixing(op)
+        if condition is not None and condition.holds(op, self._graph, self._spec):
+            return Choice(DType.BF16, int8_weights=True)
+        weighs = any(name in self._graph.constants for name in op.inputs)
+        expected = self._default is Precision.MIX_BF16 and not weighs and condition is None
+        return Choice(DType.BF16, "" if expected else _unmixed(op, condition))
 
     def _nearest_obstacles(self, op: Op, asked: DType) -> list[str]:
         """Those of the planned precision, or of the CPU where only that has a rule."""
@@ -117,13 +131,17 @@ class Choices:
 _MIXED = "use --quant mixed, which computes the layer in BF16"
 
 
+_MIXING = "only matrix products and tables of embeddings have those"
+
+
 def _reason(obstacle: str) -> str:
     """An obstacle without its advice."""
     return obstacle.split(";", maxsplit=1)[0]
 
 
-def _unmixed(op: Op) -> str:
-    return f"{op.name} ({op.kind}) is computed in BF16: weights in int8 are not supported"
+def _unmixed(op: Op, condition: Constraint | None) -> str:
+    reason = condition.reason if condition else _MIXING
+    return f"{op.name} ({op.kind}) is computed in BF16 without weights in int8: {reason}"
 
 
 def _fallen(op: Op, asked: DType, other: DType, reason: str) -> str:

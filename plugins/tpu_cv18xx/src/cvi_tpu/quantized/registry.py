@@ -40,6 +40,7 @@ class Constraint:
 
 _RULES: dict[DType, dict[type[Op], Rule]] = {}
 _CONSTRAINTS: dict[DType, dict[type[Op], list[Constraint]]] = {}
+_MIXES: dict[type[Op], Constraint] = {}
 
 
 Precisions = DType | tuple[DType, ...]
@@ -69,8 +70,7 @@ def requires(
     """Register a condition; its docstring is the reason, an empty line, and the advice."""
 
     def register(condition: ConditionT) -> ConditionT:
-        reason, _, advice = (inspect.getdoc(condition) or "").partition("\n\n")
-        constraint = Constraint(condition, " ".join(reason.split()), " ".join(advice.split()))
+        constraint = _constraint(condition)
         for one in _each(precision):
             known = _CONSTRAINTS.setdefault(one, {})
             for kind in kinds:
@@ -78,6 +78,22 @@ def requires(
         return condition
 
     return register
+
+
+def mixes(*kinds: type[Op]) -> Callable[[ConditionT], ConditionT]:
+    """Say that the BF16 rule of these float ops stores the weights in int8 when the rewriter
+    asks for it, where a condition holds; its docstring is as for `requires`."""
+
+    def register(condition: ConditionT) -> ConditionT:
+        _MIXES.update(dict.fromkeys(kinds, _constraint(condition)))
+        return condition
+
+    return register
+
+
+def _constraint(condition: Condition) -> Constraint:
+    reason, _, advice = (inspect.getdoc(condition) or "").partition("\n\n")
+    return Constraint(condition, " ".join(reason.split()), " ".join(advice.split()))
 
 
 @functools.cache
@@ -107,3 +123,10 @@ def constraints_of(op: Op, precision: DType = DType.INT8) -> list[Constraint]:
     built_in(precision)
     known = _CONSTRAINTS.get(precision, {})
     return [c for kind in type(op).__mro__ for c in known.get(kind, ())]
+
+
+def mixing(op: Op) -> Constraint | None:
+    """On what it depends that the op's BF16 rule can store the weights in int8, None when it
+    never does."""
+    built_in(DType.BF16)
+    return next((_MIXES[kind] for kind in type(op).__mro__ if kind in _MIXES), None)

@@ -16,7 +16,7 @@ from cvi_tpu.quantized.offsets import LOWEST, OFFSET_STEPS
 from cvi_tpu.quantized.ops import Int8Add, Int8Clip, Int8Requant
 from cvi_tpu.quantized.scales import STEPS, add_rates, gain, same_scale, to_steps
 from cvi_tpu.quantized.thresholds import Thresholds, no_table
-from cvi_tpu.quantized.weights import quantise_tensor
+from cvi_tpu.quantized.weights import RealFilter, quantise_tensor
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,9 @@ class Rewriter:
     A value of the float graph has one or more forms: int8, BF16, fp32. The first is the one
     in which it is computed; casts are added when a form is asked for that is not there
     yet, and shared by all who ask. precision: of the layer that is being quantised;
-    read_in: of those that read its result. offsets: layers with an offset result.
+    int8_weights: whether it stores such although it computes in BF16; read_in: the precisions
+    of those that read its result. offsets: layers with an offset result. filters: by the
+    name of the stored weights, filters whose weights may be rounded otherwise.
     """
 
     def __init__(
@@ -52,7 +54,9 @@ class Rewriter:
         self.spec = spec
         self.graph = Graph(source.name)
         self.precision = DType.INT8
+        self.int8_weights = False
         self.read_in: frozenset[DType] = frozenset()
+        self.filters: dict[str, RealFilter] = {}
         self._thresholds = thresholds
         self._forms: dict[str, dict[DType, Operand]] = {}
         self._indices: set[str] = set()

@@ -1,18 +1,20 @@
-"""The schemes "int8", "bf16" and "mixed": a float graph to the quantised ops of these chips.
+"""The schemes "int8", "bf16", "mix_bf16" and "mixed": a float graph to the quantised ops of
+these chips.
 
 They are one scheme with different plans: which layer is computed in which precision.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from cvi.errors import InputError, UnsupportedError
-from cvi.ir import DType, Graph, Input
+from cvi.ir import Array, DType, Graph, Input
 from cvi.precision import Precision, PrecisionPlan
 from cvi_tpu.chip import ChipSpec
-from cvi_tpu.quantized.choice import Choices
+from cvi_tpu.quantized.choice import COMPUTES_IN, Choices
+from cvi_tpu.quantized.learning import learn_rounding
 from cvi_tpu.quantized.offsets import offset_layers
 from cvi_tpu.quantized.rewriter import Rewriter
 from cvi_tpu.quantized.rules.lookup import INDICES
@@ -20,6 +22,7 @@ from cvi_tpu.quantized.thresholds import Thresholds, no_table
 
 if TYPE_CHECKING:
     from cvi.calibrate.table import CalibrationTable
+    from cvi.flow.progress import Progress
     from cvi.hookspecs import Chip
 
 _TYPES = {"int8": DType.INT8, "bf16": DType.BF16, "fp32": DType.FP32}
@@ -59,6 +62,18 @@ class TpuScheme:
         boxes are always fp32. UnsupportedError lists every layer that cannot be computed,
         InputError when INT8 layers lack a threshold.
         """
+        return self._rewritten(graph, table, plan, chip, inputs_type, outputs_type).graph
+
+    def _rewritten(
+        self,
+        graph: Graph,
+        table: CalibrationTable | None,
+        plan: PrecisionPlan | None,
+        chip: Chip,
+        inputs_type: str,
+        outputs_type: str,
+    ) -> Rewriter:
+        """The rewriter with the finished graph."""
         _check_type("inputs type", inputs_type, (*_TYPES, AUTO))
         _check_type("outputs type", outputs_type, tuple(_TYPES))
         choices = self._choices(graph, plan, chip)
@@ -72,14 +87,16 @@ class TpuScheme:
             if isinstance(op, Input):
                 to.define_input(op, _input_type(op, graph, choices, inputs_type))
                 continue
-            to.precision, to.read_in = choices[op.name].precision, choices.read_in(op.name)
+            choice = choices[op.name]
+            to.precision, to.int8_weights = choice.precision, choice.int8_weights
+            to.read_in = choices.read_in(op.name)
             choices.rule(op)(op, to)
         to.graph.outputs = tuple(
             to.form(name, DType.FP32 if _has_no_scale(name, to) else _TYPES[outputs_type]).name
             for name in graph.outputs
         )
         to.graph.check()
-        return to.graph
+        return to
 
     def problems(self, graph: Graph, chip: Chip, plan: PrecisionPlan | None = None) -> list[str]:
         """Layers that this scheme cannot compute for the chip: name, op, reason, advice."""
@@ -101,10 +118,11 @@ class TpuScheme:
                 f"the scheme {self.name} cannot compute layers in {plan.default}",
                 fix=f"use --quant {plan.default.value.lower()}",
             )
-        others = [f"{name}: {mode}" for name, mode in plan.layers.items()]
+        own = COMPUTES_IN[self.default]
+        others = [f"{name}: {m}" for name, m in plan.layers.items() if COMPUTES_IN[m] is not own]
         if others and not self.mixes:
             raise UnsupportedError(
-                f"the scheme {self.name} computes every layer in {self.default}",
+                f"the scheme {self.name} computes every layer in {own.value.upper()}",
                 where=graph.name,
                 fix="use --quant mixed, or leave the mix table out",
                 problems=others,
@@ -121,7 +139,27 @@ class TpuScheme:
             )
 
 
-class Int8Scheme(TpuScheme):
+class LearningScheme(TpuScheme):
+    """A scheme with weights in INT8, whose rounding can be learned from images."""
+
+    def quantize_learned(
+        self,
+        graph: Graph,
+        table: CalibrationTable | None,
+        plan: PrecisionPlan | None,
+        chip: Chip,
+        samples: Iterable[Mapping[str, Array]],
+        *,
+        inputs_type: str = AUTO,
+        outputs_type: str = "fp32",
+        progress: Progress,
+    ) -> Graph:
+        """See `cvi.hookspecs.LearnsRounding`; raises what `quantize` does."""
+        made = self._rewritten(graph, table, plan, chip, inputs_type, outputs_type)
+        return learn_rounding(made.graph, made.filters, samples, progress)
+
+
+class Int8Scheme(LearningScheme):
     """Every layer in INT8."""
 
     name = "int8"
@@ -135,7 +173,14 @@ class Bf16Scheme(TpuScheme):
     default = Precision.BF16
 
 
-class MixedScheme(TpuScheme):
+class MixBf16Scheme(TpuScheme):
+    """Every layer in BF16, with weights in int8 where there is a way (FACTS_TOOLCHAIN 6.5)."""
+
+    name = "mix_bf16"
+    default = Precision.MIX_BF16
+
+
+class MixedScheme(LearningScheme):
     """INT8, but for layers that the plan names and those that INT8 cannot do."""
 
     name = "mixed"

@@ -20,7 +20,8 @@ class Filter:
     """What an Int8Conv2d needs, for weights of any shape [oc, ...].
 
     bias is None when the layer has none. gains: what is left to multiply each channel
-    with after the convolution; 1 except for channels whose ratio is 1 or more.
+    with after the convolution; 1 except for channels whose ratio is 1 or more. source: what
+    it was made of, where its weights may be rounded otherwise.
     """
 
     weight: Array
@@ -28,11 +29,69 @@ class Filter:
     multiplier: Array
     shift: Array
     gains: Array
+    source: RealFilter | None = None
 
     @property
     def exact(self) -> bool:
         """Whether the convolution alone gives the result."""
         return bool((self.gains == 1).all())
+
+
+@dataclass(frozen=True, kw_only=True)
+class RealFilter:
+    """A filter with all its scales: what is left to choose are the integers of its weights.
+
+    weight[oc, ic/group, ...] and bias[oc] are real numbers, the bias fp64 and with what the
+    zero of the result adds. scales: fp64[oc], one step of the weights. means, x_zero: see
+    `real_filter`. biased: whether the layer needs a bias.
+    """
+
+    weight: Array
+    bias: Array
+    scales: Array
+    x_scale: float
+    y_scale: float
+    means: Array | None
+    x_zero: int
+    biased: bool
+
+    def steps(self) -> Array:
+        """The weights in steps of their channel, within int8: fp64; 0 where all are 0."""
+        divisors = np.where(self.scales > 0, self.scales, 1.0)
+        wide = self.weight.astype(np.float64) / divisors.reshape(-1, *[1] * (self.weight.ndim - 1))
+        within: Array = np.clip(wide, -128, 127)
+        return within
+
+    def nearest(self) -> Filter:
+        """The filter with every weight rounded to nearest."""
+        rows = self.weight.reshape(len(self.scales), -1)
+        return self.rounded(_rounded(rows, self.scales).reshape(self.weight.shape))
+
+    def rounded(self, weight: Array) -> Filter:
+        """The filter with these integers as weights, of the weight's shape."""
+        units = self.scales * self.x_scale
+        ratios = units / self.y_scale
+        # A ratio of exactly 1 is out of reach too; 2^-30 more is one part in 10^9.
+        gains = np.where(ratios < 1, 1.0, ratios * (1 + 2.0**-30))
+        rates = [rate(r) for r in (ratios / gains).tolist()]
+        return Filter(
+            weight=weight,
+            bias=self._bias(weight, units) if self.biased else None,
+            multiplier=np.array([r.multiplier for r in rates], np.uint32),
+            shift=np.array([r.shift for r in rates], np.uint8),
+            gains=gains,
+        )
+
+    def _bias(self, weight: Array, units: Array) -> Array:
+        """The bias in steps of the sums, without what the rounding adds on average and what
+        the zero of the input adds."""
+        real = self.bias
+        if self.means is not None:
+            real = real + mean_loss(self.weight, _real(weight, self.scales), self.means)
+        steps = np.divide(real, units, out=np.zeros(len(units)), where=units > 0)
+        sums = weight.reshape(len(units), -1).sum(axis=1, dtype=np.int64)
+        whole: Array = (np.rint(steps).astype(np.int64) - self.x_zero * sums).astype(np.int32)
+        return whole
 
 
 def quantise_filter(
@@ -46,7 +105,26 @@ def quantise_filter(
     means: Array | None = None,
     zeros: tuple[int, int] = (0, 0),
 ) -> Filter:
-    """Quantise the real weight[oc, ic/group, ...] and bias[oc] of a layer.
+    """Quantise the real weight[oc, ic/group, ...] and bias[oc] of a layer, every weight to
+    nearest; see `real_filter`."""
+    return real_filter(
+        weight, bias, x_scale, y_scale,
+        where=where, thresholds=thresholds, means=means, zeros=zeros,
+    ).nearest()  # fmt: skip
+
+
+def real_filter(
+    weight: Array,
+    bias: Array | None,
+    x_scale: float,
+    y_scale: float,
+    *,
+    where: str,
+    thresholds: Sequence[float] | None = None,
+    means: Array | None = None,
+    zeros: tuple[int, int] = (0, 0),
+) -> RealFilter:
+    """The real weight[oc, ic/group, ...] and bias[oc] of a layer with the scales of integers.
 
     means: of the input's channels [ic]; what rounding the weights adds to the results for
     these is taken out of the bias. zeros: the integers that stand for 0 in input and result
@@ -61,35 +139,25 @@ def quantise_filter(
     """
     channels = weight.shape[0]
     rows = weight.reshape(channels, -1)
-    _check_finite(where, rows, bias)
+    check_finite(where, rows, bias)
     x_zero, y_zero = zeros
     real_bias = np.zeros(channels) if bias is None else bias.astype(np.float64)
     real_bias = real_bias + y_zero * y_scale
-    scales = _scales(rows, real_bias, x_scale, thresholds, 128 + abs(x_zero))
-    rounded = _rounded(rows, scales).reshape(weight.shape)
-    if means is not None:
-        real_bias = real_bias + mean_loss(weight, _real(rounded, scales), means)
-    units = scales * x_scale
-    ratios = units / y_scale
-    # A ratio of exactly 1 is out of reach too; 2^-30 more is one part in 10^9.
-    gains = np.where(ratios < 1, 1.0, ratios * (1 + 2.0**-30))
-    rates = [rate(r) for r in (ratios / gains).tolist()]
-    quantised = None
-    if bias is not None or means is not None or any(zeros):
-        steps = np.divide(real_bias, units, out=np.zeros(channels), where=units > 0)
-        sums = rounded.reshape(channels, -1).sum(axis=1, dtype=np.int64)
-        quantised = (np.rint(steps).astype(np.int64) - x_zero * sums).astype(np.int32)
-    return Filter(
-        weight=rounded,
-        bias=quantised,
-        multiplier=np.array([r.multiplier for r in rates], np.uint32),
-        shift=np.array([r.shift for r in rates], np.uint8),
-        gains=gains,
+    return RealFilter(
+        weight=weight,
+        bias=real_bias,
+        scales=_scales(rows, real_bias, x_scale, thresholds, 128 + abs(x_zero)),
+        x_scale=x_scale,
+        y_scale=y_scale,
+        means=means,
+        x_zero=x_zero,
+        biased=bias is not None or means is not None or any(zeros),
     )
 
 
-def _check_finite(where: str, rows: Array, bias: Array | None) -> None:
-    if not np.isfinite(rows).all() or (bias is not None and not np.isfinite(bias).all()):
+def check_finite(where: str, weight: Array, bias: Array | None = None) -> None:
+    """ModelError when a constant of a layer is not made of numbers."""
+    if not np.isfinite(weight).all() or (bias is not None and not np.isfinite(bias).all()):
         raise ModelError(
             "a weight or bias is not a finite number",
             where=where,
@@ -125,8 +193,8 @@ def _scales(
     given = thresholds is not None and len(thresholds) == len(rows)
     largest = np.array(thresholds) if given else np.abs(rows).max(axis=1, initial=0)
     sums = np.abs(rows).sum(axis=1, dtype=np.float64)
-    # Rounding adds at most half a step to each weight, and half to the bias.
-    room = _ACCUMULATOR - reach // 2 * rows.shape[1] - 1
+    # Rounding adds less than a step to each weight, and at most half to the bias.
+    room = _ACCUMULATOR - reach * rows.shape[1] - 1
     needed = (np.abs(bias) / x_scale + reach * sums) / room
     return np.asarray(np.maximum(largest.astype(np.float64) / STEPS, needed))
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from cvi.ir import Op
 from cvi_tpu.codegen.context import Context, View, as_bytes
-from cvi_tpu.codegen.kernels.eltwise import TiledEltwise, register
+from cvi_tpu.codegen.kernels.eltwise import TiledEltwise, high_bytes, low_bytes, register
 from cvi_tpu.codegen.planner import Load, Tile, tile_bytes
 from cvi_tpu.isa.instructions import Arith, ArithOp, Const, Instruction, Lut
 from cvi_tpu.isa.operands import Dram, Local
@@ -113,16 +113,6 @@ class TiledSplit(TiledTable):
 
     def cycles(self, tile: Tile) -> float:
         return 160 + self.rounds(tile.box) * (2 * 35 + 2 * 5.0)
-
-
-def low_bytes(tensor: Local) -> Local:
-    """The low bytes of BF16 numbers."""
-    return replace(tensor, bf16=False)
-
-
-def high_bytes(tensor: Local) -> Local:
-    """The high bytes of BF16 numbers."""
-    return replace(tensor, bf16=False, address=tensor.address + 1)
 
 
 KINDS: dict[type[Op], type[TiledTable]] = {

@@ -9,11 +9,12 @@ import numpy as np
 
 from cvi.ir import Array, Op
 from cvi_tpu.codegen.context import Context, View, as_bytes, lowers
+from cvi_tpu.codegen.kernels.dequantise import Grid
 from cvi_tpu.codegen.kernels.finish import Finish, requantise, round_to_bf16, typed
 from cvi_tpu.codegen.kernels.window import Sliding, reach, window_appetite, window_ranges
 from cvi_tpu.codegen.planner import Load, Part, Tile, TiledOp, run, tile_bytes, tiles
 from cvi_tpu.codegen.tiling import Box, Range, split
-from cvi_tpu.isa.instructions import Const, Conv, Depthwise, Quant, Tiu, Window
+from cvi_tpu.isa.instructions import Const, Conv, Depthwise, Instruction, Quant, Tiu, Window
 from cvi_tpu.isa.operands import Dram, Local, ceil_div
 from cvi_tpu.quantized import bf16
 from cvi_tpu.quantized.ops import Bf16AvgPool2d, Bf16Conv2d, Int8AvgPool2d, Int8Conv2d
@@ -41,7 +42,7 @@ class _Windowed(TiledOp):
         return window_appetite(self.axes, dim, part) if dim in "hw" else part.size
 
     def layer_signature(self) -> Hashable:
-        return self.sliding
+        return self.sliding, bool(self.finishing(Range(0, 1)))
 
     def part(self, box: Box, channels: Range, depends: str) -> Part:
         """The input under a box of the result."""
@@ -63,6 +64,7 @@ class TiledConv(_Windowed):
 
     The reduction over input channels may be cut, for BF16 as the op says: partial sums
     then stay in local memory as 32-bit values in planes (FACTS_TPU 2.3, 3.5).
+    grid: how int8 weights become BF16, None when the weights are of the result's type.
     """
 
     orders = ("nhwck", "cnhwk")
@@ -77,10 +79,11 @@ class TiledConv(_Windowed):
         # An even number of bytes is computed two at a time: an odd one gets a channel of
         # zero weights, whatever lies in that lane then counts nothing.
         pairs = isinstance(op, Int8Conv2d) and ic % 2 and ic >= 3
-        self.padded = ic + 1 if pairs and ic < self.spec.max_channels else ic
+        self.padded = ic + 1 if pairs and ic < self.spec.max_size else ic
         packed = np.zeros((oc, kh * kw, self.padded), weight.dtype)
         packed[:, :, :ic] = weight.reshape(oc, ic, kh * kw).transpose(0, 2, 1)
         self.weight = typed(ctx.weight(as_bytes(packed)), packed.shape, packed.itemsize)
+        self.grid = grid_of(op, ctx)
 
     def depths(self) -> list[int]:
         if isinstance(self.op, Bf16Conv2d):
@@ -97,7 +100,7 @@ class TiledConv(_Windowed):
         ]
 
     def layer_signature(self) -> Hashable:
-        return (self.sliding, self.op.group, self.padded)
+        return (super().layer_signature(), self.op.group, self.padded, self.grid is None)
 
     def channels(self, tile: Tile) -> Range:
         """Input channels of a tile."""
@@ -113,7 +116,14 @@ class TiledConv(_Windowed):
         return [self.part(tile.box, self.channels(tile), depends)]
 
     def constants(self, tile: Tile) -> list[Load]:
-        return [self._load_weight(tile), *(self.finishing(tile.box.c) if tile.last else ())]
+        found = [self._load_weight(tile), *(self.finishing(tile.box.c) if tile.last else ())]
+        return found if self.grid is None else [self.grid.load(tile.box.c, self.spec.lanes), *found]
+
+    def prepare(self, slot: str, tile: Tile, at: Mapping[str, int]) -> Sequence[Instruction]:
+        if self.grid is None or slot != "@weight":
+            return ()
+        weight = replace(self._load_weight(tile).target, address=at[slot])
+        return self.grid.dequantise(weight, at["@grid"], self.spec, self.layer)
 
     def _load_weight(self, tile: Tile) -> Load:
         taps, depth, count = self.weight.shape[1], self._depth(tile), tile.box.c.size
@@ -125,13 +135,13 @@ class TiledConv(_Windowed):
             window.address,
             (1, count, taps, depth),
             (count * c_stride, c_stride, h_stride),
-            bf16=self.element_bytes > 1,
+            bf16=window.element_bytes > 1,
         )
         row = depth * self.element_bytes
         strides = (
             ceil_div(count, self.spec.lanes) * taps * row, taps * row, row, self.element_bytes
         )  # fmt: skip
-        target = Local(0, (1, count, taps, depth), strides, bf16=source.bf16)
+        target = Local(0, (1, count, taps, depth), strides, bf16=self.element_bytes > 1)
         return Load("@weight", (tile.box.c, tile.k), source, target, "ck")
 
     def planes(self, cut_k: bool) -> int:
@@ -241,6 +251,14 @@ def finish_of(op: ConvOp, ctx: Context) -> Finish:
         return round_to_bf16(ctx, bias, op.type.shape[1], relu=op.relu)
     multiplier, shift = (ctx.constant(name) for name in op.inputs[3:])
     return requantise(ctx, bias, multiplier, shift, relu=op.relu)
+
+
+def grid_of(op: ConvOp, ctx: Context) -> Grid | None:
+    """The scales and zero points of int8 weights that BF16 products are made of."""
+    if isinstance(op, Int8Conv2d) or not op.is_mixed:
+        return None
+    rows = np.stack([ctx.constant(name) for name in op.inputs[3:]])
+    return Grid(ctx.weight(as_bytes(rows)), rows.shape[1])
 
 
 def tiled_conv(op: ConvOp, ctx: Context) -> TiledOp:

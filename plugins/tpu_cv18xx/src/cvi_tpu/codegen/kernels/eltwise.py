@@ -100,6 +100,16 @@ def repeated(operand: Local, shape: Shape4) -> Local:
     return replace(operand, shape=shape, strides=(n, c, h, w))
 
 
+def low_bytes(tensor: Local) -> Local:
+    """The low bytes of BF16 numbers."""
+    return replace(tensor, bf16=False)
+
+
+def high_bytes(tensor: Local) -> Local:
+    """The high bytes of BF16 numbers."""
+    return replace(tensor, bf16=False, address=tensor.address + 1)
+
+
 class TiledAdd(TiledEltwise):
     """Weighted sum with a 16-bit accumulator whose low plane becomes the result."""
 

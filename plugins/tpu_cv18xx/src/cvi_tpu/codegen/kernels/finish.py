@@ -65,16 +65,22 @@ class Round(Finish):
     def load(self, channels: Range, lanes: int) -> Load | None:
         if self.bias is None:
             return None
-        shape, size = (2, channels.size, 1, 1), BF16_BYTES
-        address = self.bias.address + channels.start * size
-        plane = self.channels * size
-        source = Dram(self.bias.region, address, shape, (plane, size, size), bf16=True)
-        strides = (ceil_div(channels.size, lanes) * size, size, size, size)
-        return Load("@records", channels, source, Local(0, shape, strides, bf16=True), "c")
+        source, target = halves(self.bias, self.channels, channels, lanes)
+        return Load("@records", channels, source, target, "c")
 
     def quant(self, address: int) -> Quant:
         bias = self.bias is not None
         return Quant(bias=bias, records=address if bias else 0, relu=self.relu)
+
+
+def halves(view: View, total: int, channels: Range, lanes: int) -> tuple[Dram, Local]:
+    """Some channels of two rows of BF16-sized numbers, `total` in each, and how they lie in
+    local memory: packed, one row behind the other."""
+    shape, size = (2, channels.size, 1, 1), BF16_BYTES
+    address = view.address + channels.start * size
+    source = Dram(view.region, address, shape, (total * size, size, size), bf16=True)
+    strides = (ceil_div(channels.size, lanes) * size, size, size, size)
+    return source, Local(0, shape, strides, bf16=True)
 
 
 def requantise(

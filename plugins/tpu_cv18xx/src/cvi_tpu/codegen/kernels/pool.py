@@ -9,6 +9,7 @@ from itertools import product
 from cvi.ir import Op
 from cvi.ops import Upsample
 from cvi_tpu.codegen.context import Context, lowers
+from cvi_tpu.codegen.kernels.eltwise import high_bytes, low_bytes
 from cvi_tpu.codegen.kernels.window import Pair, Sliding, reach, window_appetite, window_ranges
 from cvi_tpu.codegen.planner import Part, Tile, TiledOp, run, tiles
 from cvi_tpu.codegen.tiling import Box, Range
@@ -37,8 +38,7 @@ class TiledMaxPool(TiledOp):
     def __init__(self, ctx: Context, op: PoolingOp) -> None:
         super().__init__(ctx, op)
         n, c, h, w = self.sources[0].shape
-        dilation = op.dilation if isinstance(op, Int8MaxPool2d) else (1, 1)
-        self.sliding = Sliding(op.kernel, op.stride, op.pads, dilation)
+        self.sliding = Sliding(op.kernel, op.stride, op.pads, op.dilation)
         self.axes = self.sliding.axes((n, c, h, w))
 
     def layer_signature(self) -> Hashable:
@@ -72,7 +72,7 @@ class TiledMaxPool(TiledOp):
 
     def _taps(self, top: int, left: int, result: Local, source: Local) -> Iterator[Tiu]:
         """The lowest value everywhere, then every tap's maximum where it meets a pixel."""
-        yield self._bounded(ArithOp.MIN, result, result)
+        yield from self._lowest(result)
         starts = [
             [i * dilation - before for i in range(kernel)]
             for kernel, dilation, before in zip(
@@ -85,8 +85,20 @@ class TiledMaxPool(TiledOp):
                 mine, theirs = parts
                 yield Arith(op=ArithOp.MAX, result=mine, left=mine, right=theirs, layer=self.layer)
 
-    def _bounded(self, kind: ArithOp, result: Local, source: Local) -> Tiu:
-        return Arith(op=kind, result=result, left=source, right=Const(LOWEST), layer=self.layer)
+    def _lowest(self, result: Local) -> Iterator[Tiu]:
+        """The lowest value everywhere, whatever was there: numbers that are not finite would
+        stay in BF16 arithmetic, so that its patterns are written as bytes."""
+        if self.element_bytes == 1:
+            yield self._bounded(ArithOp.MIN, result, Const(LOWEST))
+            return
+        upper, lower = (Const(byte, signed=False) for byte in divmod(bf16.LOWEST, 256))
+        high, low = (replace(part(result), signed=False) for part in (high_bytes, low_bytes))
+        yield self._bounded(ArithOp.MAX, high, upper)
+        yield self._bounded(ArithOp.MAX, low, lower)
+        yield self._bounded(ArithOp.MIN, low, lower)
+
+    def _bounded(self, kind: ArithOp, result: Local, bound: Const) -> Tiu:
+        return Arith(op=kind, result=result, left=result, right=bound, layer=self.layer)
 
     def _overlap(
         self, row: int, column: int, result: Local, source: Local

@@ -32,7 +32,7 @@ from cvi_tpu.quantized.ops.bf16_eltwise import (
     Bf16Sub,
 )
 from cvi_tpu.quantized.ops.bf16_matmul import Bf16MatMul
-from cvi_tpu.quantized.ops.bf16_pool import Bf16AvgPool2d, Bf16MaxPool2d
+from cvi_tpu.quantized.ops.bf16_pool import Bf16AvgPool2d, Bf16MaxPool2d, Bf16PoolMask
 from cvi_tpu.quantized.ops.bf16_tables import Bf16Interpolate, Bf16Split, Bf16Table
 from cvi_tpu.quantized.ops.conv import Int8Conv2d
 from cvi_tpu.quantized.ops.cpu import CpuFunction, CpuSoftmax
@@ -43,10 +43,11 @@ from cvi_tpu.quantized.ops.unary import Dequantize, Int8Clip, Int8Lut, Int8Requa
 
 __all__ = [
     "Bf16Add", "Bf16AddConstant", "Bf16AvgPool2d", "Bf16Constant", "Bf16Conv2d", "Bf16Eltwise",
-    "Bf16FromFp32", "Bf16FromInt8", "Bf16Interpolate", "Bf16MatMul", "Bf16Max", "Bf16MaxConstant",
-    "Bf16MaxPool2d", "Bf16Min", "Bf16MinConstant", "Bf16Mul", "Bf16MulConstant", "Bf16Op",
-    "Bf16Split", "Bf16Sub", "Bf16Table", "CpuFunction", "CpuSoftmax", "Dequantize",
-    "Fp32FromBf16", "Int8Add", "Int8AvgPool2d", "Int8Clip", "Int8Conv2d", "Int8Eltwise",
-    "Int8FromBf16", "Int8Lut", "Int8MatMul", "Int8Max", "Int8MaxPool2d", "Int8Min", "Int8Mul",
-    "Int8Op", "Int8PoolMask", "Int8Requant", "Pads", "Pair", "Quantize",
+    "Bf16FromFp32", "Bf16FromInt8", "Bf16Interpolate", "Bf16MatMul", "Bf16Max",
+    "Bf16MaxConstant", "Bf16MaxPool2d", "Bf16Min", "Bf16MinConstant", "Bf16Mul",
+    "Bf16MulConstant", "Bf16Op", "Bf16PoolMask", "Bf16Split", "Bf16Sub", "Bf16Table",
+    "CpuFunction", "CpuSoftmax", "Dequantize", "Fp32FromBf16", "Int8Add", "Int8AvgPool2d",
+    "Int8Clip", "Int8Conv2d", "Int8Eltwise", "Int8FromBf16", "Int8Lut", "Int8MatMul", "Int8Max",
+    "Int8MaxPool2d", "Int8Min", "Int8Mul", "Int8Op", "Int8PoolMask", "Int8Requant", "Pads",
+    "Pair", "Quantize",
 ]  # fmt: skip

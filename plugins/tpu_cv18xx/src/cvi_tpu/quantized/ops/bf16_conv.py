@@ -10,6 +10,7 @@ from cvi.ops.windows import convolve, output_size
 from cvi_tpu.quantized import bf16
 from cvi_tpu.quantized.bf16_sums import convolution
 from cvi_tpu.quantized.integer_conv import expand
+from cvi_tpu.quantized.mix_bf16 import dequantise
 from cvi_tpu.quantized.ops.base import Pads, Pair
 from cvi_tpu.quantized.ops.bf16_base import Bf16Op, bf16s
 
@@ -19,6 +20,8 @@ class Bf16Conv2d(Bf16Op):
     """Convolution with fp32 sums; also depthwise and transposed.
 
     inputs: x bf16[n,ic,h,w], weight bf16[oc,ic/group,kh,kw], bias fp32[oc] or "".
+    With two more, scale and zero bf16[oc], the weight is int8 and becomes BF16 before it is
+    used: weight * scale and then + zero, each rounded to nearest even. Not for a depthwise one.
     The sum begins at 0 and takes passes of `step` input channels of a group (0: all in
     one), in each kernel rows, kernel columns, channels; then the bias is added. Every
     addition rounds toward zero; the result after relu is rounded to nearest even
@@ -36,9 +39,9 @@ class Bf16Conv2d(Bf16Op):
     step: int = 0
 
     def infer(self, inputs: Types) -> TensorType:
-        require(self, len(inputs) == 3, f"takes 3 operands but has {len(inputs)}")
+        require(self, len(inputs) in (3, 5), f"takes 3 or 5 operands but has {len(inputs)}")
         x, weight = operands(self, inputs[:2], 2)
-        bf16s(self, (x, weight))
+        bf16s(self, (x,) if self.is_mixed else (x, weight))
         n, ic, h, w = rank(self, x, 4)
         oc, icg, kh, kw = rank(self, weight, 4)
         positive(self, "group", (self.group,))
@@ -49,9 +52,27 @@ class Bf16Conv2d(Bf16Op):
         bias = inputs[2]
         known = bias is None or (bias.dtype is DType.FP32 and bias.shape == (oc,))
         require(self, known, f"bias must be fp32[{oc}] but is {bias}")
+        if self.is_mixed:
+            self._check_mixed(weight, inputs[3:])
         seen = ((h - 1) * (self.insert[0] + 1) + 1, (w - 1) * (self.insert[1] + 1) + 1)
         out = output_size(self, seen, (kh, kw), self.stride, self.pads, self.dilation)
         return self.result((n, oc, *out))
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether the weights are int8."""
+        return len(self.inputs) > 3
+
+    def _check_mixed(self, weight: TensorType, rows: Types) -> None:
+        types = operands(self, rows, 2)
+        bf16s(self, types)
+        require(self, weight.dtype is DType.INT8, f"the weight must be int8 but is {weight}")
+        oc, icg = weight.shape[:2]
+        found = [t.shape for t in types]
+        require(self, found == [(oc,)] * 2, f"scale and zero must be [{oc}] but are {found}")
+        require(
+            self, icg > 1 or self.group == 1 or self.group < oc, "a depthwise weight cannot be int8"
+        )
 
     def evaluate(self, *inputs: Array | None) -> Array:
         x, weight, bias = self._numbers(inputs)
@@ -69,7 +90,10 @@ class Bf16Conv2d(Bf16Op):
 
     def _numbers(self, inputs: tuple[Array | None, ...]) -> tuple[Array, Array, Array | None]:
         """The expanded input, the weight and the bias as fp32."""
-        x, weight, bias = inputs
+        x, weight, bias, *rows = inputs
         assert x is not None and weight is not None
+        if rows:
+            scale, zero = (row for row in rows if row is not None)
+            weight = dequantise(weight, scale, zero)
         seen = expand(bf16.decode(x), self.insert, self.pads, 0)
         return seen, bf16.decode(weight), bias

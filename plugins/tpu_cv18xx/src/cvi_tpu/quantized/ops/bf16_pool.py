@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cvi.ir import Array, TensorType
-from cvi.ops.check import Types, operands, rank
+from cvi.ops.check import Types, operands, positive, rank
 from cvi.ops.windows import output_size, pad2d, windows
 from cvi_tpu.quantized import bf16
 from cvi_tpu.quantized.bf16_sums import convolution
@@ -23,12 +23,13 @@ class Bf16MaxPool2d(Bf16Op):
     kernel: Pair
     stride: Pair = (1, 1)
     pads: Pads = (0, 0, 0, 0)
+    dilation: Pair = (1, 1)
 
     def infer(self, inputs: Types) -> TensorType:
         (x,) = operands(self, inputs, 1)
         bf16s(self, inputs)
         n, c, h, w = rank(self, x, 4)
-        size = output_size(self, (h, w), self.kernel, self.stride, self.pads, (1, 1))
+        size = output_size(self, (h, w), self.kernel, self.stride, self.pads, self.dilation)
         return self.result((n, c, *size))
 
     def evaluate(self, *inputs: Array | None) -> Array:
@@ -36,11 +37,53 @@ class Bf16MaxPool2d(Bf16Op):
         assert x is not None
         lowest = float(bf16.decode(np.array([bf16.LOWEST], np.uint16))[0])
         padded = pad2d(bf16.decode(x), self.pads, lowest)
-        view = windows(padded, self.kernel, self.stride)
+        view = windows(padded, self.kernel, self.stride, self.dilation)
         largest = view.max(axis=(2, 3))
         if not np.isfinite(padded).all():
             largest = bf16.overflowing(largest, view.sum(axis=(2, 3), dtype=np.float64))
         return bf16.encode(largest)
+
+
+HUGE = 2.0**127
+"""Times this, every number of the normal range is 2 or more in size."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bf16PoolMask(Bf16Op):
+    """1 at the first maximum (in row-major order) of every block of x[n,c,h,w], else 0.
+
+    size: rows and columns of a block; the last blocks may be smaller. A pixel is the maximum
+    where the engine's difference of the two is 0: where less than 2^-126 is between them.
+    """
+
+    size: Pair
+
+    def infer(self, inputs: Types) -> TensorType:
+        (x,) = operands(self, inputs, 1)
+        bf16s(self, inputs)
+        rank(self, x, 4)
+        positive(self, "size", self.size)
+        return self.result(x.shape)
+
+    def evaluate(self, *inputs: Array | None) -> Array:
+        """The engine's steps, at one position of all blocks after the other."""
+        (x,) = inputs
+        assert x is not None
+        (h, w), (rows, columns) = x.shape[2:], self.size
+        pads = (0, 0, -h % rows, -w % columns)
+        pool = Bf16MaxPool2d(name="", kernel=self.size, stride=self.size, pads=pads)
+        maxima = bf16.decode(pool.evaluate(x))
+        still_open, numbers = np.ones_like(maxima), bf16.decode(x)
+        mask = np.zeros_like(numbers)
+        for top, left in np.ndindex(min(h, rows), min(w, columns)):
+            pixels = numbers[:, :, top::rows, left::columns]
+            down, across = (slice(size) for size in pixels.shape[2:])
+            opened = still_open[:, :, down, across]
+            below = bf16.stored(bf16.subtract(maxima[:, :, down, across], pixels))
+            behind = np.minimum(bf16.stored(bf16.multiply(below, np.float32(HUGE))), opened)
+            mask[:, :, top::rows, left::columns] = opened - behind
+            opened[...] = behind
+        return bf16.encode(mask)
 
 
 @dataclass(frozen=True, kw_only=True)

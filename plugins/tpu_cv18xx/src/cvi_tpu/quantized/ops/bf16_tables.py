@@ -72,27 +72,22 @@ class Bf16Interpolate(Bf16Table):
 
     def function(self, x: Array, first: Array, second: Array) -> Array:
         number = bf16.decode(x)
-        t = _stored(bf16.multiply(number, np.float32(bf16.nearest(self.scale))))
+        t = bf16.stored(bf16.multiply(number, np.float32(bf16.nearest(self.scale))))
         inside = _smaller(_larger(t, self.least), self.most)
         index = bf16.encode(bf16.add(inside, np.float32(self.offset)))
-        whole = _stored(bf16.add(bf16.decode(index), np.float32(-self.offset)))
-        rest = _stored(bf16.subtract(t, whole))
+        whole = bf16.stored(bf16.add(bf16.decode(index), np.float32(-self.offset)))
+        rest = bf16.stored(bf16.subtract(t, whole))
         base, slope = (bf16.decode(table[index & 0xFF]) for table in (first, second))
         y = bf16.encode(bf16.add(bf16.multiply(rest, slope), base))
         return bf16.encode(bf16.multiply(bf16.decode(y), number)) if self.gated else y
 
 
-def _stored(values: Array) -> Array:
-    """fp32 numbers as they are after a result was rounded."""
-    return bf16.decode(bf16.encode(values))
-
-
 def _larger(values: Array, bound: float) -> Array:
-    return _stored(np.where(values > bound, values, np.float32(bound)))
+    return bf16.stored(np.where(values > bound, values, np.float32(bound)))
 
 
 def _smaller(values: Array, bound: float) -> Array:
-    return _stored(np.where(values < bound, values, np.float32(bound)))
+    return bf16.stored(np.where(values < bound, values, np.float32(bound)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,14 +7,14 @@ from math import ceil
 
 import numpy as np
 
-from cvi.errors import ModelError
 from cvi.ir import Array, DType
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.bf16 import decode, encode
+from cvi_tpu.quantized.mix_bf16 import quantise_rows
 from cvi_tpu.quantized.ops import Bf16Conv2d, Bf16MinConstant
 from cvi_tpu.quantized.rewriter import Chain, Operand
-from cvi_tpu.quantized.rules.filters import Window, convolve, means_of, place
-from cvi_tpu.quantized.weights import mean_loss
+from cvi_tpu.quantized.rules.filters import Change, Window, convolve, means_of, place
+from cvi_tpu.quantized.weights import check_finite, mean_loss
 
 _ELEMENT = 2
 _SHARE = 4  # weights and input of a pass take at most a quarter each of a lane
@@ -22,14 +22,17 @@ _SHARE = 4  # weights and input of a pass take at most a quarter each of a lane
 
 @dataclass(frozen=True)
 class Bf16Kernel:
-    """A filter in BF16; bias is fp32 or None."""
+    """A filter in BF16; bias is fp32 or None. rows: what makes BF16 of int8 weights, the scale
+    and the zero point of every output channel."""
 
     weight: Array
     bias: Array | None
     relu: bool
+    rows: tuple[Array, ...] = ()
 
-    def with_weight(self, weight: Array) -> Bf16Kernel:
-        return replace(self, weight=weight)
+    def spread(self, change: Change) -> Bf16Kernel:
+        assert not self.rows, "an int8 weight of 0 stands for its zero point"
+        return replace(self, weight=change(self.weight))
 
     def fills(self, value: float) -> bool:
         """The hardware takes the fill value of BF16 as an integer (FACTS_TPU 3.5): only 0."""
@@ -41,9 +44,11 @@ class Bf16Kernel:
         _, channels, kh, kw = self.weight.shape
         reach = [(k - 1) * d + 1 for k, d in zip((kh, kw), window.dilation, strict=True)]
         bias = "" if self.bias is None else to.store(name, "bias", self.bias)
+        labels = ("scale", "zero")[: len(self.rows)]
+        rows = (to.store(name, *row) for row in zip(labels, self.rows, strict=True))
         conv = Bf16Conv2d(
             name="",
-            inputs=("", to.store(name, "weight", self.weight), bias),
+            inputs=("", to.store(name, "weight", self.weight), bias, *rows),
             stride=window.stride,
             pads=window.pads,
             dilation=window.dilation,
@@ -63,7 +68,7 @@ def step_of(channels: int, taps: int, pixels: int, spec: ChipSpec) -> int:
     """
     room = spec.lane_bytes // _SHARE
     groups = room // (ceil(pixels * _ELEMENT / spec.eu_bytes) * spec.eu_bytes)
-    most = min(room // (taps * _ELEMENT), groups * spec.lanes, spec.max_channels)
+    most = min(room // (taps * _ELEMENT), groups * spec.lanes, spec.max_size)
     if channels <= most:
         return 0
     passes = ceil(channels / max(most // spec.lanes * spec.lanes, 1))
@@ -95,22 +100,26 @@ def convolve_bf16(
     weight[oc, ic/group, kh, kw] and bias[oc].
 
     Where the means of the input are known, what rounding the weights adds to the results for
-    these is taken out of the bias.
+    these is taken out of the bias. The weights are int8 if the layer is to have those.
     """
-    finite = np.isfinite(weight).all() and (bias is None or np.isfinite(bias).all())
-    if not finite:
-        raise ModelError(
-            "a weight or bias is not a finite number",
-            where=chain.layer.name,
-            fix="export the model again from a checkpoint without NaN",
-        )
-    stored = encode(weight)
+    check_finite(chain.layer.name, weight, bias)
+    stored, rows, used = _stored(weight, int8=chain.to.int8_weights)
     means = means_of(chain.to, chain.layer, weight.shape[1] * window.group)
     if means is not None:
-        lost = mean_loss(weight, decode(stored), means)
+        lost = mean_loss(weight, decode(used), means)
         bias = lost if bias is None else bias + lost
     real = None if bias is None else bias.astype(np.float32)
-    place(chain, window, Bf16Kernel(stored, real, relu))
+    place(chain, window, Bf16Kernel(stored, real, relu, rows))
+
+
+def _stored(weight: Array, *, int8: bool) -> tuple[Array, tuple[Array, ...], Array]:
+    """The weights as they are stored, the rows of a `Bf16Kernel`, and the patterns that are
+    multiplied with."""
+    if not int8:
+        patterns = encode(weight)
+        return patterns, (), patterns
+    found = quantise_rows(weight)
+    return found.weight, (found.scale, found.zero), found.patterns
 
 
 def clamp_bf16(chain: Chain, relu_max: float | None) -> None:

@@ -74,6 +74,12 @@ def split(chain: Chain, suffix: str, parts: Parts, *, added: bool = False) -> No
     chain.then(suffix, Bf16Split(name="", inputs=inputs, added=added))
 
 
+def limited(chain: Chain, low: float, high: float) -> None:
+    """Append the limits of a range."""
+    chain.then("above", Bf16MaxConstant(name="", inputs=("",), value=low))
+    chain.then("below", Bf16MinConstant(name="", inputs=("",), value=high))
+
+
 def logistic(x: Array) -> Array:
     """1 / (1 + exp(-x))."""
     return np.asarray(1 / (1 + np.exp(-x)))
@@ -200,8 +206,7 @@ def hard_swish(op: HardSwish, to: Rewriter) -> None:
 def _limited_line(chain: Chain, slope: float, start: float) -> None:
     chain.then("slope", Bf16MulConstant(name="", inputs=("",), value=slope))
     chain.then("line", Bf16AddConstant(name="", inputs=("",), value=start))
-    chain.then("above", Bf16MaxConstant(name="", inputs=("",), value=0.0))
-    chain.then("below", Bf16MinConstant(name="", inputs=("",), value=1.0))
+    limited(chain, 0.0, 1.0)
 
 
 @quantizes(Sigmoid, Tanh, Erf, Exp, Softplus, precision=DType.BF16)

@@ -8,13 +8,14 @@ import numpy as np
 
 from cvi.ir import Array, Op, Shape
 from cvi.ops import BatchNorm, FullyConnected, Scale
-from cvi_tpu.quantized.registry import TPU, quantizes, requires
+from cvi_tpu.quantized.registry import TPU, mixes, quantizes, requires
 from cvi_tpu.quantized.rewriter import Chain, Rewriter
 from cvi_tpu.quantized.rules.bf16_filters import filtered
 from cvi_tpu.quantized.rules.conv import constants_of, filter_is_constant
 from cvi_tpu.quantized.rules.filters import Window
 
 requires(FullyConnected, Scale, BatchNorm, precision=TPU)(filter_is_constant)
+mixes(FullyConnected)(filter_is_constant)
 
 
 @quantizes(FullyConnected, precision=TPU)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 
 from cvi.ir import Array, Op, Shape
-from cvi.ops import FullyConnected, Pad
+from cvi.ops import FullyConnected, MatMul, Pad
 from cvi.ops.windows import extent
 from cvi_tpu.quantized.ops import Int8Conv2d, Pads, Pair
 from cvi_tpu.quantized.rewriter import Chain, Operand, Rewriter
 from cvi_tpu.quantized.rules.dilation import join_phases, phases_of, split_phases
 from cvi_tpu.quantized.scales import gain, to_steps
-from cvi_tpu.quantized.weights import Filter, quantise_filter
+from cvi_tpu.quantized.weights import Filter, real_filter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,24 +43,30 @@ def least_stride(stride: Pair, room: Pair) -> Pair:
 def filter_of(
     to: Rewriter, layer: Op, x: Operand, weight: Array, bias: Array | None, group: int = 1
 ) -> Filter:
-    """Quantise weight[oc, ic/group, ...] and bias[oc] for a layer that reads x."""
-    return quantise_filter(
+    """Quantise weight[oc, ic/group, ...] and bias[oc] for a layer that reads x.
+
+    The means are those of the layer's operand, and of no use for what is computed from it.
+    """
+    reads = x == to.int8(layer.inputs[0])
+    source = real_filter(
         weight,
         bias,
         x.scale,
         to.scale(layer.name),
         where=layer.name,
         thresholds=to.weight_thresholds(layer.name),
-        means=means_of(to, layer, weight.shape[1] * group),
+        means=means_of(to, layer, weight.shape[1] * group) if reads else None,
         zeros=(x.zero, to.zero(layer.name)),
     )
+    return replace(source.nearest(), source=source)
 
 
 def means_of(to: Rewriter, layer: Op, channels: int) -> Array | None:
     """The means of the channels that the filter multiplies with: axis 1 of images, the last
     one of rows. None when they are not known."""
     images = len(to.source.type_of(layer.inputs[0]).shape) == 4
-    means = None if isinstance(layer, FullyConnected) is images else to.means(layer.inputs[0])
+    of_rows = isinstance(layer, (FullyConnected, MatMul))
+    means = None if of_rows is images else to.means(layer.inputs[0])
     return means if means is not None and len(means) == channels else None
 
 
@@ -83,6 +91,9 @@ def convolve_quantised(
     place(chain, window, Int8Kernel(kernel, x, y_scale, 0, relu))
 
 
+Change = Callable[[Array], Array]
+
+
 class Kernel(Protocol):
     """A filter of some precision, ready to be applied."""
 
@@ -90,8 +101,8 @@ class Kernel(Protocol):
     def weight(self) -> Array:
         """The stored weights [oc, ic/group, kh, kw]."""
 
-    def with_weight(self, weight: Array) -> Kernel:
-        """The same filter with zeros between its weights."""
+    def spread(self, change: Change) -> Kernel:
+        """The same filter with zeros between its weights: what `change` does to an array."""
 
     def fills(self, value: float) -> bool:
         """Whether the convolution itself can pad with this real number."""
@@ -114,8 +125,12 @@ class Int8Kernel:
     def weight(self) -> Array:
         return self.filter.weight
 
-    def with_weight(self, weight: Array) -> Int8Kernel:
-        return replace(self, filter=replace(self.filter, weight=weight))
+    def spread(self, change: Change) -> Int8Kernel:
+        source = self.filter.source
+        if source is not None:
+            source = replace(source, weight=change(source.weight))
+        made = replace(self.filter, weight=change(self.filter.weight), source=source)
+        return replace(self, filter=made)
 
     def fills(self, value: float) -> bool:
         return True
@@ -163,11 +178,14 @@ def _int8_conv(
     chain: Chain, kernel: Filter, window: Window, fill: int, y_scale: float, *, relu: bool
 ) -> Int8Conv2d:
     to, name = chain.to, chain.layer.name
+    weight = to.store(name, "weight", kernel.weight)
+    if kernel.source is not None:
+        to.filters[weight] = kernel.source
     return Int8Conv2d(
         name="",
         inputs=(
             "",
-            to.store(name, "weight", kernel.weight),
+            weight,
             "" if kernel.bias is None else to.store(name, "bias", kernel.bias),
             to.store(name, "multiplier", kernel.multiplier),
             to.store(name, "shift", kernel.shift),
@@ -228,16 +246,14 @@ def _fit_dilation(kernel: Kernel, window: Window, most: int) -> tuple[Kernel, Wi
     way that works with strides and insertions too."""
     if max(window.dilation) <= most:
         return kernel, window
-    weight, dilation = kernel.weight, list(window.dilation)
-    for axis, step in enumerate(window.dilation):
-        size = weight.shape[2 + axis]
-        if step > most and size > 1:
-            shape = list(weight.shape)
-            shape[2 + axis] = (size - 1) * step + 1
-            spread = np.zeros(shape, weight.dtype)
-            spread[(slice(None),) * (2 + axis) + (slice(None, None, step),)] = weight
-            weight = spread
-        if step > most:
-            dilation[axis] = 1
-    fitted = replace(window, dilation=(dilation[0], dilation[1]))
-    return kernel.with_weight(weight), fitted
+    rows, columns = (step if step > most else 1 for step in window.dilation)
+    left = (window.dilation[0] // rows, window.dilation[1] // columns)
+    return kernel.spread(partial(_spread, steps=(rows, columns))), replace(window, dilation=left)
+
+
+def _spread(weight: Array, steps: Pair) -> Array:
+    """weight[oc, ic/group, kh, kw] with steps - 1 rows and columns of zeros in between."""
+    oc, icg, kh, kw = weight.shape
+    spread = np.zeros((oc, icg, extent(kh, steps[0]), extent(kw, steps[1])), weight.dtype)
+    spread[:, :, :: steps[0], :: steps[1]] = weight
+    return spread

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from math import prod
 
+import numpy as np
+
 from cvi.ir import DType, Graph, Op
 from cvi.ops import ArgMax, Embedding, Pad, Permute, Reshape
 from cvi_tpu.chip import ChipSpec
-from cvi_tpu.quantized.ops import CpuFunction, Int8MaxPool2d
+from cvi_tpu.quantized.mix_bf16 import quantise_rows
+from cvi_tpu.quantized.ops import Bf16Add, Bf16FromInt8, Bf16Mul, CpuFunction, Int8MaxPool2d
 from cvi_tpu.quantized.ops.cpu import FILE_DIMS
-from cvi_tpu.quantized.registry import TPU, quantizes, requires
+from cvi_tpu.quantized.registry import TPU, mixes, quantizes, requires
 from cvi_tpu.quantized.rewriter import Chain, Operand, Rewriter
 from cvi_tpu.quantized.rules.detection import has_cpu_functions
+from cvi_tpu.quantized.weights import check_finite
 
 BLOCK, SIDE = 256, 16
 """The runtime wants the maximum of every 256 elements (FACTS_CVIMODEL 6, argmax), which are
@@ -80,27 +84,55 @@ def _maxima(op: ArgMax, to: Rewriter, x: Operand) -> Operand:
 
 @quantizes(Embedding, precision=TPU)
 def embedding(op: Embedding, to: Rewriter) -> None:
-    """The runtime's function of that name copies rows of a table."""
-    indices, wide = to.fp32(op.inputs[0]), to.precision is DType.BF16
+    """The runtime's function of that name copies rows of a table. With int8 weights the TPU
+    makes BF16 of the copies."""
+    if to.int8_weights:
+        _mixed_embedding(op, to)
+        return
+    wide = to.precision is DType.BF16
     scale = None if wide else to.scale(op.name)
     table = (
         to.bf16(op.inputs[1])
         if scale is None
         else to.int8_at(op.inputs[1], scale, op.name, "table")
     )
+    to.define(shaped(op, to, _rows_of(op, to, table)))
+
+
+def _rows_of(op: Embedding, to: Rewriter, table: Operand) -> CpuFunction:
+    """The copies (count, depth) of rows of a stored table, in its element type."""
+    indices = to.fp32(op.inputs[0])
     count, depth = prod(op.type.shape[:-1]), op.type.shape[-1]
     if len(op.type.shape) > FILE_DIMS:
         flat = Reshape(name=to.fresh(op.name, "indices"), inputs=(indices,), shape=(count,))
         indices = to.graph.add(flat).name
-    rows = CpuFunction(
+    return CpuFunction(
         name="",
         inputs=(indices, table.name),
         function="embedding",
         shape=(count, depth),
-        dtype=to.precision,
-        scale=scale,
+        dtype=table.dtype,
+        scale=table.scale if table.dtype is DType.INT8 else None,
     )
-    to.define(shaped(op, to, rows))
+
+
+mixes(Embedding)(has_cpu_functions)
+
+
+def _mixed_embedding(op: Embedding, to: Rewriter) -> None:
+    """A table in int8 with a scale and a zero point per column."""
+    table = to.source.constants[op.inputs[1]]
+    check_finite(op.name, table)
+    found = quantise_rows(np.ascontiguousarray(table.T))
+    stored = to.store(op.name, "table", found.weight.T)
+    rows = _rows_of(op, to, Operand(stored, found.weight.T.shape, 1.0))
+    copies = to.add(rows.with_(name=to.fresh(op.name, "rows")))
+    chain = Chain(to, op, copies)
+    chain.then("wide", Bf16FromInt8(name="", inputs=("",), scale=1.0))
+    for label, row, kind in (("scale", found.scale, Bf16Mul), ("zero", found.zero, Bf16Add)):
+        chain.then(label, kind(name="", inputs=("", to.store(op.name, label, row[None]))))
+    chain.reshape("shape", op.type.shape)
+    chain.close()
 
 
 @requires(Embedding, precision=TPU)

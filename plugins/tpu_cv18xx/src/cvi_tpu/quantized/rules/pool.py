@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.ops import (
     Bf16AvgPool2d,
     Bf16MaxPool2d,
+    Bf16PoolMask,
     Int8AvgPool2d,
     Int8MaxPool2d,
     Int8PoolMask,
@@ -21,9 +23,16 @@ from cvi_tpu.quantized.ops import (
 from cvi_tpu.quantized.registry import TPU, quantizes, requires
 from cvi_tpu.quantized.rewriter import Chain, Operand, Rewriter
 from cvi_tpu.quantized.rules.filters import least_stride
+from cvi_tpu.quantized.rules.planes import (
+    Pool,
+    dilation_of,
+    fits_in_lane,
+    in_pieces,
+    is_long,
+    is_whole,
+    pieces,
+)
 from cvi_tpu.quantized.scales import gain
-
-Pool = AvgPool2d | MaxPool2d
 
 LARGEST_NUMBER = 3.3895314e38
 """The largest finite number of BF16."""
@@ -41,6 +50,8 @@ def max_pool(op: MaxPool2d, to: Rewriter) -> None:
     if _is_far(op, x.shape, to.spec):
         _windows_to_channels(chain, op)
         op = replace(op, stride=(1, 1))
+    if is_long(op, to.spec) and is_whole(op, x.shape):
+        op = in_pieces(chain, op, _lowest(x))
     pads = _pads_that_fit(chain, op.pads, to.spec, _lowest(x))
     (kh, kw), (sh, sw) = op.kernel, _stride(op, chain.shape)
     dh, dw = (1 if k == 1 else d for k, d in zip(op.kernel, op.dilation, strict=True))
@@ -55,13 +66,13 @@ def max_pool(op: MaxPool2d, to: Rewriter) -> None:
 
 
 def _maximum(x: Operand, kernel: Pair, stride: Pair, pads: Pads, dilation: Pair) -> Op:
-    """The maximum of windows of x; in BF16 they are not dilated."""
-    if x.dtype is DType.BF16:
-        return Bf16MaxPool2d(name="", inputs=("",), kernel=kernel, stride=stride, pads=pads)
-    return Int8MaxPool2d(
-        name="", inputs=("",), kernel=kernel, stride=stride, pads=pads, dilation=dilation,
-        out_scale=x.scale, out_zero=x.zero,
-    )  # fmt: skip
+    """The maximum of windows of x."""
+    pool = (
+        Bf16MaxPool2d(name="", kernel=kernel)
+        if x.dtype is DType.BF16
+        else Int8MaxPool2d(name="", kernel=kernel, out_scale=x.scale, out_zero=x.zero)
+    )
+    return pool.with_(inputs=("",), stride=stride, pads=pads, dilation=dilation)
 
 
 def _lowest(x: Operand) -> float:
@@ -69,17 +80,19 @@ def _lowest(x: Operand) -> float:
     return -LARGEST_NUMBER if x.dtype is DType.BF16 else (-128 - x.zero) * x.scale
 
 
-@quantizes(PoolMask)
+@quantizes(PoolMask, precision=TPU)
 def pool_mask(op: PoolMask, to: Rewriter) -> None:
-    """An Int8PoolMask in steps of 1, so that a product with it keeps the other's scale."""
-    x = to.int8(op.inputs[0])
-    mask = Int8PoolMask(
-        name=op.name, inputs=(x.name,), source=op.source, out_scale=1.0, size=op.size
+    """One mask; in INT8 in steps of 1, so that a product with it keeps the other's scale."""
+    x = to.operand(op.inputs[0])
+    mask = (
+        Bf16PoolMask(name=op.name, size=op.size)
+        if x.dtype is DType.BF16
+        else Int8PoolMask(name=op.name, size=op.size, out_scale=1.0)
     )
-    to.define_int8(mask)
+    to.define(mask.with_(inputs=(x.name,), source=op.source))
 
 
-@requires(PoolMask)
+@requires(PoolMask, precision=TPU)
 def block_in_range(op: PoolMask, graph: Graph, spec: ChipSpec) -> bool:
     """the chip takes the maxima of blocks of at most 15 rows and columns (its strides)
 
@@ -88,7 +101,7 @@ def block_in_range(op: PoolMask, graph: Graph, spec: ChipSpec) -> bool:
     return max(op.size) <= MOST_BLOCK
 
 
-@quantizes(AvgPool2d, precision=TPU)
+@quantizes(AvgPool2d)
 def avg_pool(op: AvgPool2d, to: Rewriter) -> None:
     """Window sums with the exact divisor of every window."""
     x = to.operand(op.inputs[0])
@@ -96,6 +109,8 @@ def avg_pool(op: AvgPool2d, to: Rewriter) -> None:
     if _is_far(op, x.shape, to.spec):
         _windows_to_channels(chain, op)
         op = replace(op, stride=(1, 1))
+    if is_long(op, to.spec):
+        op = in_pieces(chain, op, 0.0)
     shape = chain.shape
     y_scale = 1.0 if x.dtype is DType.BF16 else to.scale(op.name)
     pool = _average(x, y_scale).with_(
@@ -125,7 +140,7 @@ def _average(x: Operand, y_scale: float) -> Int8AvgPool2d | Bf16AvgPool2d:
 def _is_far(op: Pool, x: Shape, spec: ChipSpec) -> bool:
     """Whether the windows are farther apart than the stride's field can say, side by side
     and without padding (the pyramids of scene parsing)."""
-    alone = op.kernel == op.stride and not any(op.pads) and _dilation(op) == (1, 1)
+    alone = op.kernel == op.stride and not any(op.pads) and dilation_of(op) == (1, 1)
     return alone and max(_stride(op, x)) > spec.max_stride
 
 
@@ -148,21 +163,12 @@ def rates(counts: Sequence[int], ratio: float) -> tuple[tuple[int, int, int, int
     return tuple((count, *gain(ratio / count)) for count in counts)
 
 
-def fits_in_lane(kernel: Pair, spec: ChipSpec, dtype: DType) -> bool:
-    """Whether one window and its result leave room for double buffering in a lane."""
-    return kernel[0] * kernel[1] * dtype.size <= spec.lane_bytes // 2
-
-
 def _stride(op: Pool, x: Shape) -> Pair:
     room = tuple(
-        x[2 + i] + op.pads[i] + op.pads[2 + i] - extent(op.kernel[i], _dilation(op)[i])
+        x[2 + i] + op.pads[i] + op.pads[2 + i] - extent(op.kernel[i], dilation_of(op)[i])
         for i in (0, 1)
     )
     return least_stride(op.stride, (room[0], room[1]))
-
-
-def _dilation(op: Pool) -> Pair:
-    return op.dilation if isinstance(op, MaxPool2d) else (1, 1)
 
 
 def _pads_that_fit(chain: Chain, pads: Pads, spec: ChipSpec, value: float) -> Pads:
@@ -175,15 +181,6 @@ def _pads_that_fit(chain: Chain, pads: Pads, spec: ChipSpec, value: float) -> Pa
     )
     chain.then("pad", pad)
     return 0, 0, 0, 0
-
-
-@requires(MaxPool2d, precision=DType.BF16)
-def not_dilated(op: MaxPool2d, graph: Graph, spec: ChipSpec) -> bool:
-    """the TPU has no dilated max pooling in BF16
-
-    compute the layer in INT8
-    """
-    return op.dilation == (1, 1) or op.kernel == (1, 1)
 
 
 @requires(MaxPool2d, AvgPool2d, precision=TPU)
@@ -206,19 +203,23 @@ def pads_in_range(op: AvgPool2d, graph: Graph, spec: ChipSpec) -> bool:
     return max(op.pads) <= spec.max_pad
 
 
-@requires(AvgPool2d, precision=DType.BF16)
-def wide_window_fits(op: AvgPool2d, graph: Graph, spec: ChipSpec) -> bool:
-    """a window is larger than half of a lane's memory, and a mean in two steps is not exact
+@requires(MaxPool2d, precision=TPU)
+def window_is_short(op: MaxPool2d, graph: Graph, spec: ChipSpec) -> bool:
+    """a window has more than 4063 rows or columns and is not the whole image
 
-    pool in two layers, e.g. 8x8 before the global pool
+    pool in two layers
     """
-    return fits_in_lane(op.kernel, spec, DType.BF16)
+    size = (extent(k, d) for k, d in zip(op.kernel, op.dilation, strict=True))
+    return max(size) <= spec.max_size or is_whole(op, graph.type_of(op.inputs[0]).shape)
 
 
 @requires(AvgPool2d)
 def window_fits(op: AvgPool2d, graph: Graph, spec: ChipSpec) -> bool:
-    """a window is larger than half of a lane's memory, and a mean in two steps is not exact
+    """a window is larger than half of a lane's memory, or longer than 4063 without equal
+    pieces, and a mean in two steps is not exact
 
     pool in two layers, e.g. 8x8 before the global pool
     """
-    return fits_in_lane(op.kernel, spec, DType.INT8)
+    length, most = math.prod(op.kernel), spec.max_size
+    even = is_whole(op, graph.type_of(op.inputs[0]).shape) and not length % pieces(length, most)
+    return fits_in_lane(op.kernel, spec, DType.INT8) and (even or not is_long(op, spec))
