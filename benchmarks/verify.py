@@ -140,14 +140,16 @@ def verify(
     quant: str = "int8",
     mixed_every: int = 0,
     batch: int = 1,
+    kept_on_vendor: bool = True,
     reordered: bool = True,
 ) -> Verification:
     """Convert a model in `folder` and compare as the module says.
 
     vendor: whether the vendor's libraries are there. mixed_every: of how many layers one is
-    planned in BF16 (quant "mixed"), 0 for none. reordered: whether other orders than the
-    program's are run. A calibration table that an earlier call left in the folder is used
-    again. CviError when the conversion, which verifies too, fails.
+    planned in BF16 (quant "mixed"), 0 for none. kept_on_vendor: whether the file that
+    keeps all layers runs on the vendor's simulator too. reordered: whether the other one
+    runs in other orders than the program's. A calibration table that an earlier call left in
+    the folder is used again. CviError when the conversion, which verifies too, fails.
     """
     files = model.files(folder)
     mix = mix_table(model, files, folder, mixed_every) if mixed_every else None
@@ -158,7 +160,7 @@ def verify(
     for conversion in (kept, plain):
         program = read_file(conversion.path)
         values = Runtime(program).run(fed, all_tensors=True)
-        if vendor:
+        if vendor and (kept_on_vendor or conversion is plain):
             tally.compare(conversion.path.stem, values, on_vendor(conversion.path, fed))
         for number, stream in enumerate(routines(program)):
             commands += len(stream)

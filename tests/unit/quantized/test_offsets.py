@@ -15,7 +15,7 @@ from cvi.ir import Array, DType, Graph, Input, Op, TensorType
 from cvi.ops import Add, AvgPool2d, Concat, Conv2d, MatMul, MaxPool2d, PRelu, Relu, Reshape
 from cvi.precision import Precision, PrecisionPlan
 from cvi_tpu.quantized.ops import Int8Conv2d
-from cvi_tpu.quantized.weights import mean_loss, quantise_filter
+from cvi_tpu.quantized.weights import mean_loss, real_filter
 
 _SAME = (1, 1, 1, 1)
 
@@ -181,7 +181,7 @@ def test_a_filter_loses_nothing_on_average() -> None:
     random = np.random.default_rng(2)
     weight = random.standard_normal((5, 7, 1, 1)).astype(np.float32)
     means = np.abs(random.standard_normal(7))
-    kernel = quantise_filter(weight, None, 1e-4, 1.0, where="layer", means=means)
+    kernel = real_filter(weight, None, 1e-4, 1.0, where="layer", means=means).nearest()
     assert kernel.bias is not None
     scales = np.abs(weight).reshape(5, -1).max(axis=1) / 127
     real = (kernel.weight.reshape(5, 7) * scales[:, None]) @ means + kernel.bias * scales * 1e-4
@@ -193,8 +193,8 @@ def test_zero_points_go_into_the_bias_exactly(zeros: tuple[int, int]) -> None:
     random = np.random.default_rng(3)
     weight = random.standard_normal((3, 5, 1, 1)).astype(np.float32)
     x_scale, y_scale = 0.02, 0.1
-    plain = quantise_filter(weight, np.zeros(3), x_scale, y_scale, where="layer")
-    moved = quantise_filter(weight, np.zeros(3), x_scale, y_scale, where="layer", zeros=zeros)
+    plain = real_filter(weight, np.zeros(3), x_scale, y_scale, where="layer").nearest()
+    moved = real_filter(weight, np.zeros(3), x_scale, y_scale, where="layer", zeros=zeros).nearest()
     assert np.array_equal(plain.weight, moved.weight)
     assert moved.bias is not None and plain.bias is not None
     sums = plain.weight.reshape(3, -1).sum(axis=1, dtype=np.int64)

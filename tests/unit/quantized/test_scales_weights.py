@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cvi.errors import ModelError
 from cvi_tpu.quantized.scales import add_limit, add_rates, gain, rate, same_scale, to_steps
-from cvi_tpu.quantized.weights import quantise_filter, quantise_tensor
+from cvi_tpu.quantized.weights import quantise_tensor, real_filter
 
 RATIO = st.floats(0, 1, exclude_max=True)
 
@@ -93,7 +93,7 @@ def test_filters(seed: int, x_scale: float, y_scale: float, bias_size: float) ->
         :, None, None, None
     ].astype(np.float32)
     bias = (rng.normal(size=5) * bias_size).astype(np.float32)
-    got = quantise_filter(weight, bias, x_scale, y_scale, where="layer")
+    got = real_filter(weight, bias, x_scale, y_scale, where="layer").nearest()
     assert got.bias is not None
     realised = got.multiplier.astype(np.float64) * 2.0**-31 * 2.0 ** -got.shift.astype(np.float64)
     unit = realised * got.gains * y_scale  # real value of one step of the sum
@@ -111,7 +111,7 @@ def test_filters(seed: int, x_scale: float, y_scale: float, bias_size: float) ->
 
 def test_the_largest_weight_uses_all_steps_of_its_channel() -> None:
     weight = np.array([[0.1, -0.5], [30, 10]], np.float32)
-    got = quantise_filter(weight, None, 0.01, 1.0, where="layer")
+    got = real_filter(weight, None, 0.01, 1.0, where="layer").nearest()
     assert got.bias is None
     assert got.exact
     assert got.weight.tolist() == [[25, -127], [127, 42]]
@@ -119,7 +119,7 @@ def test_the_largest_weight_uses_all_steps_of_its_channel() -> None:
 
 def test_a_channel_of_zeros_keeps_its_bias() -> None:
     weight, bias = np.zeros((2, 9), np.float32), np.array([3.0, 0.0], np.float32)
-    got = quantise_filter(weight, bias, 0.01, 0.05, where="layer")
+    got = real_filter(weight, bias, 0.01, 0.05, where="layer").nearest()
     assert got.bias is not None
     assert not got.weight.any()
     result = int(got.bias[0]) * int(got.multiplier[0]) / 2**31 / 2 ** int(got.shift[0])
@@ -128,7 +128,9 @@ def test_a_channel_of_zeros_keeps_its_bias() -> None:
 
 
 def test_a_ratio_of_one_or_more_is_left_to_a_gain() -> None:
-    got = quantise_filter(np.array([[1.27], [127.0]], np.float32), None, 1.0, 0.1, where="layer")
+    got = real_filter(
+        np.array([[1.27], [127.0]], np.float32), None, 1.0, 0.1, where="layer"
+    ).nearest()
     assert not got.exact
     assert got.gains[0] == 1
     assert got.gains[1] == pytest.approx(10)
@@ -136,9 +138,9 @@ def test_a_ratio_of_one_or_more_is_left_to_a_gain() -> None:
 
 def test_thresholds_of_the_table_saturate_weights() -> None:
     weight = np.array([[1.0, 0.5]], np.float32)
-    got = quantise_filter(weight, None, 1.0, 1e3, where="layer", thresholds=[0.5])
+    got = real_filter(weight, None, 1.0, 1e3, where="layer", thresholds=[0.5]).nearest()
     assert got.weight.tolist() == [[127, 127]]
-    ignored = quantise_filter(weight, None, 1.0, 1e3, where="layer", thresholds=[0.5, 0.5])
+    ignored = real_filter(weight, None, 1.0, 1e3, where="layer", thresholds=[0.5, 0.5]).nearest()
     assert ignored.weight.tolist() == [[127, 64]]
 
 
@@ -146,7 +148,7 @@ def test_thresholds_of_the_table_saturate_weights() -> None:
 def test_weights_that_are_no_numbers_are_an_error_of_the_model(value: float) -> None:
     weight = np.array([[value, 1]], np.float32)
     with pytest.raises(ModelError, match="not a finite number") as error:
-        quantise_filter(weight, None, 1.0, 1.0, where="layer")
+        real_filter(weight, None, 1.0, 1.0, where="layer").nearest()
     assert error.value.where == "layer"
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cvi_tpu.sim import bf16
-from cvi_tpu.sim.bf16_sum import Sum, is_plain
+from cvi_tpu.sim.bf16_sum import Sizes, Sum
 
 floats = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
@@ -97,10 +97,10 @@ def test_long_sums_are_those_of_single_additions(spread: int) -> None:
         for s in ((60, 1, 9), (60, 7, 1))
     )
     start = np.zeros((7, 9), np.float32)
-    total = Sum(start.copy(), plain=is_plain(x, y, start, len(x)))
-    want = start
+    sizes = Sizes.of(x, (1, 2)).times(Sizes.of(y, (1, 2)))
+    total, want = Sum(start), start
+    total.add(zip(np.float64(x), np.float64(y), strict=True), sizes)
     for a, b in zip(x, y, strict=True):
-        total.add(a, b)
         want = bf16.add(want, bf16.multiply(a, b))
     assert np.array_equal(total.total, want, equal_nan=True)
-    assert is_plain(x, y, start, len(x)) == (spread <= 40)
+    assert (sizes.run(0, np.inf, 0.0) == len(x)) == (spread <= 4)

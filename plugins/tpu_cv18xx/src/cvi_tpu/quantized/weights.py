@@ -94,25 +94,6 @@ class RealFilter:
         return whole
 
 
-def quantise_filter(
-    weight: Array,
-    bias: Array | None,
-    x_scale: float,
-    y_scale: float,
-    *,
-    where: str,
-    thresholds: Sequence[float] | None = None,
-    means: Array | None = None,
-    zeros: tuple[int, int] = (0, 0),
-) -> Filter:
-    """Quantise the real weight[oc, ic/group, ...] and bias[oc] of a layer, every weight to
-    nearest; see `real_filter`."""
-    return real_filter(
-        weight, bias, x_scale, y_scale,
-        where=where, thresholds=thresholds, means=means, zeros=zeros,
-    ).nearest()  # fmt: skip
-
-
 def real_filter(
     weight: Array,
     bias: Array | None,

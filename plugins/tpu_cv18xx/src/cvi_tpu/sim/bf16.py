@@ -14,6 +14,7 @@ import numpy.typing as npt
 from cvi.ir.types import Array
 
 Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
 _EXPONENT = np.uint32(0x7F800000)
 _LARGEST = 0x7F7F
 _MAX_FP32 = np.float32(3.4028234663852886e38)

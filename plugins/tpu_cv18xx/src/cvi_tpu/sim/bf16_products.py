@@ -4,6 +4,7 @@ sum rounded toward zero, so the order is part of the result (FACTS_TPU 3.3, 3.5,
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from math import prod
 
 import numpy as np
@@ -13,8 +14,8 @@ from cvi.ir.types import Array
 from cvi_tpu.isa.instructions import Const, Conv, Depthwise, MatMul, Window
 from cvi_tpu.isa.operands import Local, align, ceil_div
 from cvi_tpu.sim import bf16
-from cvi_tpu.sim.bf16 import Float32
-from cvi_tpu.sim.bf16_sum import BLOCK, Sum, is_plain
+from cvi_tpu.sim.bf16 import Float32, Float64
+from cvi_tpu.sim.bf16_sum import BLOCK, Sizes, Sum
 from cvi_tpu.sim.bf16_tensor import fill_pattern
 from cvi_tpu.sim.memory import MOST_ELEMENTS, LocalMemory, check_size, check_work, element
 from cvi_tpu.sim.window import check_output, expand, taps
@@ -32,43 +33,45 @@ def conv(memory: LocalMemory, op: Conv) -> None:
     weights = _conv_weights(memory, op)
     acc = _start(memory, op.result, op.partial, op.partial_plane)
     _, count, oh, ow = op.result.shape
-    views = list(taps(op.window, x, oh, ow))
-    plain = is_plain(x, weights, acc, len(views) * x.shape[1])
+    views = [tap.swapaxes(0, 1)[:, :, None] for tap in taps(op.window, x, oh, ow)]
+    seen = Sizes.of(x, (0, 2, 3))
     step = max(1, BLOCK // (acc.size // count))
     for first in range(0, count, step):
         part = slice(first, first + step)
-        acc[:, part] = _sums(views, weights[part], acc[:, part], plain)
+        acc[:, part] = _sums(views, weights[part], acc[:, part], seen)
     if op.partial & 2:
         _store_fp32(memory, op.result, op.partial_plane, acc)
         return
     _finish(memory, op, acc)
 
 
-def _sums(views: Sequence[Float32], weights: Float32, start: Float32, plain: bool) -> Float32:
-    """Sums of some output channels."""
-    total = Sum(np.ascontiguousarray(start), plain=plain)
-    for k, tap in enumerate(views):
-        for i in range(tap.shape[1]):
-            total.add(tap[:, i : i + 1], weights[None, :, k, i, None, None])
+def _sums(views: Sequence[Float64], weights: Float64, start: Float32, seen: Sizes) -> Float32:
+    """Sums of some output channels. views: by kernel position (ic, n, 1, height, width); seen:
+    the sizes of every input channel."""
+    total = Sum(start)
+    factors = np.ascontiguousarray(np.moveaxis(weights, 0, 2))[:, :, None, :, None, None]
+    pairs = (zip(tap, row, strict=True) for tap, row in zip(views, factors, strict=True))
+    total.add(chain.from_iterable(pairs), Sizes.of(weights, (0,)).times(seen))
     return total.total
 
 
-def _expanded(memory: LocalMemory, tensor: Local, window: Window, result: Local) -> Float32:
+def _expanded(memory: LocalMemory, tensor: Local, window: Window, result: Local) -> Float64:
     patterns = expand(memory, tensor, window, np.dtype(np.uint16), fill_pattern(window.fill))
     check_output(window, patterns, result)
-    return bf16.decode(patterns)
+    return bf16.decode(patterns).astype(np.float64)
 
 
-def _conv_weights(memory: LocalMemory, op: Conv) -> Float32:
+def _conv_weights(memory: LocalMemory, op: Conv) -> Float64:
     """The weights (oc, kh * kw, ic)."""
     oc, ic = op.result.shape[1], op.input.shape[1]
     count = op.window.kernel[0] * op.window.kernel[1]
     if isinstance(op.weight, Const):
         check_size((oc, count, ic), MOST_ELEMENTS // 2)
-        return bf16.decode(np.full((oc, count, ic), op.weight.value, np.uint16))
+        return np.full((oc, count, ic), bf16.decode(np.uint16(op.weight.value)), np.float64)
     channel = count * ic * _SIZE
     strides = (0, channel, ic * _SIZE, _SIZE)
-    return bf16.decode(memory.read(op.weight, (1, oc, count, ic), strides, _PATTERN)[0])
+    stored = memory.read(op.weight, (1, oc, count, ic), strides, _PATTERN)[0]
+    return bf16.decode(stored).astype(np.float64)
 
 
 def depthwise(memory: LocalMemory, op: Depthwise) -> None:
@@ -83,11 +86,11 @@ def depthwise(memory: LocalMemory, op: Depthwise) -> None:
         strides = (0, align(kh * kw * _SIZE, memory.unit), kw * _SIZE, _SIZE)
         stored = memory.read(op.weight, (1, c, kh, kw), strides, _PATTERN)
         weights = bf16.decode(stored).reshape(c, kh * kw)
-    start: Float32 = np.zeros(op.result.shape, np.float32)
-    acc = Sum(start, plain=is_plain(x, weights, start, kh * kw))
+    acc = Sum(np.zeros(op.result.shape, np.float32))
     _, _, oh, ow = op.result.shape
-    for k, tap in enumerate(taps(op.window, x, oh, ow)):
-        acc.add(tap, weights[:, k, None, None])
+    factors = weights.T.astype(np.float64)[:, None, :, None, None]
+    sizes = Sizes.of(weights, (0,)).times(Sizes.of(x, (0, 1, 2, 3)))
+    acc.add(zip(taps(op.window, x, oh, ow), factors, strict=True), sizes)
     _finish(memory, op, acc.total)
 
 
@@ -113,11 +116,13 @@ def matmul(memory: LocalMemory, op: MatMul) -> None:
     check_work(result.shape, op.left.columns, _MOST_WORK)
     left = bf16.decode(memory.tensor(memory.as_tensor(op.left))).reshape(op.left.rows, -1)
     start = _start(memory, result, op.partial, op.partial_plane)
-    flat = np.ascontiguousarray(start.reshape(op.result.rows, -1))
-    right = _right(memory, op, flat.shape[1])
-    total = Sum(flat, plain=is_plain(left, right, flat, op.left.columns))
-    for k in _depth_order(op):
-        total.add(left[:, k : k + 1], right[k])
+    flat = start.reshape(op.result.rows, -1)
+    order = list(_depth_order(op))
+    columns = np.ascontiguousarray(left.T[order], np.float64)
+    rows = _right(memory, op, flat.shape[1])[order].astype(np.float64)
+    total = Sum(flat)
+    sizes = Sizes.of(columns, (1,)).times(Sizes.of(rows, (1,)))
+    total.add(zip(columns[:, :, None], rows, strict=True), sizes)
     acc: Array = total.total.reshape(result.shape)
     if op.partial & 2:
         _store_fp32(memory, result, op.partial_plane, acc)

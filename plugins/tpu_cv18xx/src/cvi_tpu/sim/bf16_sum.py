@@ -1,76 +1,107 @@
 """Long BF16 sums, one product after the other, in place.
 
-A sum is computed to nearest in fp32; its error, which fp32 holds (two-sum), says whether it
-was rounded away from zero, and then the number before it is taken.
+In fp64 a sum is exact while all addends are multiples of one unit and no more than 2^52 of
+it; cutting it to the 24 bits of fp32 then rounds it toward zero. How long that holds is known
+from the smallest and the largest factors; a product for which it does not is added in fp32.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
 from cvi.ir.types import Array
 from cvi_tpu.sim import bf16
-from cvi_tpu.sim.bf16 import Float32
+from cvi_tpu.sim.bf16 import Float32, Float64
 
-BLOCK = 1 << 15
+BLOCK = 1 << 14
 """Accumulators that are worked on together: their arrays stay in the cache."""
 
-_SMALLEST, _LARGEST = 2.0**-100, 2.0**126
-"""Sums of products above the one are no denormals: their last bits are no smaller than
-2^-15 of the smallest product. Sums below the other do not overflow."""
+_EXACT = 2.0**52
+_SMALLEST, _LARGEST = 2.0**-126, 2.0**126
+"""Units that are no denormals of fp32, and sums that do not overflow."""
 
-_SIGN = np.int32(-0x80000000)
+_LOOK_AHEAD = 512
+_DROPPED = 29
+"""Bits of fp64 that fp32 does not have."""
+
+Pairs = Iterable[tuple[Array, Array]]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Absolute values of the factors of each step: low, the smallest that is not 0 (infinity
+    where there is none), and high, the largest (infinity for NaN)."""
+
+    low: Float64
+    high: Float64
+
+    @classmethod
+    def of(cls, values: Array, axes: tuple[int, ...]) -> Sizes:
+        """Those along some axes."""
+        size = np.abs(values, dtype=np.float64)
+        low = np.where(size > 0, size, np.inf).min(axis=axes, initial=np.inf)
+        return cls(low, np.nan_to_num(size, nan=np.inf).max(axis=axes, initial=0))
+
+    def times(self, other: Sizes) -> Sizes:
+        """Those of products of factors."""
+        with np.errstate(invalid="ignore"):
+            high = np.nan_to_num(self.high * other.high, nan=np.inf)
+        return Sizes((self.low * other.low).reshape(-1), high.reshape(-1))
+
+    def run(self, first: int, unit: float, high: float) -> int:
+        """How many steps from the first one on are exact in fp64, when the accumulators are
+        multiples of a unit and not above a bound."""
+        part = slice(first, first + _LOOK_AHEAD)
+        # A product of two BF16 numbers has 16 bits.
+        units = np.minimum.accumulate(np.minimum(self.low[part] * 2.0**-15, unit))
+        bounds = high + np.cumsum(self.high[part])
+        with np.errstate(invalid="ignore"):
+            exact = (bounds < np.minimum(_EXACT * units, _LARGEST)) & (units >= _SMALLEST)
+        return len(exact) if exact.all() else int(exact.argmin())
 
 
 class Sum:
     """fp32 accumulators to which products are added, each sum rounded toward zero."""
 
-    def __init__(self, start: Float32, *, plain: bool) -> None:
-        """start: the accumulators, which are changed. plain: there are no denormals, no
-        infinities, and no overflow will occur."""
-        self.total = start
-        self._plain = plain
-        self._product, self._sum, self._a, self._b = (np.empty_like(start) for _ in range(4))
+    def __init__(self, start: Float32) -> None:
+        self._total = start.astype(np.float64)
 
-    def add(self, x: Array, y: Array) -> None:
-        """Add x * y, which broadcast to the accumulators."""
-        if self._plain:
-            np.multiply(x, y, out=self._product)
-            self._add(self._product)
-        else:
-            self.total = bf16.add(self.total, bf16.multiply(x, y))
+    @property
+    def total(self) -> Float32:
+        return self._total.astype(np.float32)
 
-    def _add(self, product: Float32) -> None:
-        old, new, a, b = self.total, self._sum, self._a, self._b
-        np.add(old, product, out=new)
-        np.subtract(new, old, out=a)
-        np.subtract(new, a, out=b)
-        np.subtract(old, b, out=b)
-        np.subtract(product, a, out=a)
-        np.add(a, b, out=a)  # the error: +0 where there is none
-        self._step_back(new, a, b)
-        self.total, self._sum = new, old
+    def add(self, pairs: Pairs, sizes: Sizes) -> None:
+        """Add x * y for every pair of fp64 in turn; both broadcast to the accumulators.
+        sizes: of the products of each step."""
+        steps, done = iter(pairs), 0
+        while done < len(sizes.low):
+            run = sizes.run(done, *self._reach())
+            if run:
+                self._add(islice(steps, run))
+            else:
+                self._add_alone(*next(steps))
+            done += max(run, 1)
 
-    @staticmethod
-    def _step_back(value: Float32, error: Float32, scratch: Float32) -> None:
-        """One step toward zero where the error has the other sign."""
-        bits, signs, away = (array.view(np.int32) for array in (value, scratch, error))
-        np.bitwise_and(bits, _SIGN, out=signs)
-        np.bitwise_xor(away, signs, out=away)
-        np.add(error, np.float32(0), out=error)  # -0 becomes +0
-        np.right_shift(away, 31, out=away)
-        np.add(bits, away, out=bits)
+    def _reach(self) -> tuple[float, float]:
+        """What all accumulators are multiples of, and the largest size."""
+        size = np.abs(self._total)
+        least = np.where(size > 0, size, np.inf).min(initial=np.inf)
+        return float(least) * 2.0**-24, float(size.max(initial=0))
 
+    def _add(self, pairs: Pairs) -> None:
+        multiply, add, cut = np.multiply, np.add, np.bitwise_and
+        total, product = self._total, np.empty_like(self._total)
+        bits = total.view(np.int64)
+        mask = np.full((1,) * total.ndim, -(1 << _DROPPED), np.int64)
+        for x, y in pairs:
+            multiply(x, y, product)
+            add(total, product, total)
+            cut(bits, mask, bits)
 
-def is_plain(x: Float32, y: Float32, start: Float32, count: int) -> bool:
-    """Whether the sums of `count` products of x and y, from `start` on, stay within the
-    normal range of fp32."""
-    (low, high), (least, most), (first, last) = (_extremes(v) for v in (x, y, start))
-    return min(low * least, first) > _SMALLEST and high * most * count + last < _LARGEST
-
-
-def _extremes(values: Float32) -> tuple[float, float]:
-    """The smallest absolute value but 0 (infinity without any), and the largest (NaN)."""
-    size = np.abs(values, dtype=np.float64)
-    least = np.where(size > 0, size, np.inf).min(initial=np.inf)
-    return float(least), float(size.max(initial=0))
+    def _add_alone(self, x: Float64, y: Float64) -> None:
+        factors = x.astype(np.float32), y.astype(np.float32)
+        self._total[...] = bf16.add(self.total, bf16.multiply(*factors))

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from cvi.ir import Array, TensorType
-from cvi.ops.check import Types, operands, positive, rank
+from cvi.ops.check import Types, operands, rank
 from cvi.ops.windows import output_size, pad2d, windows
 from cvi_tpu.quantized import bf16
 from cvi_tpu.quantized.bf16_sums import convolution
 from cvi_tpu.quantized.ops.average import AverageWindows
 from cvi_tpu.quantized.ops.base import Pads, Pair
 from cvi_tpu.quantized.ops.bf16_base import Bf16Op, bf16s
+from cvi_tpu.quantized.ops.pool import BlockMask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,21 +50,13 @@ HUGE = 2.0**127
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bf16PoolMask(Bf16Op):
-    """1 at the first maximum (in row-major order) of every block of x[n,c,h,w], else 0.
-
-    size: rows and columns of a block; the last blocks may be smaller. A pixel is the maximum
-    where the engine's difference of the two is 0: where less than 2^-126 is between them.
-    """
-
-    size: Pair
+class Bf16PoolMask(BlockMask, Bf16Op):
+    """A mask of BF16. A pixel is the maximum where the engine's difference of the two is 0:
+    where less than 2^-126 is between them."""
 
     def infer(self, inputs: Types) -> TensorType:
-        (x,) = operands(self, inputs, 1)
         bf16s(self, inputs)
-        rank(self, x, 4)
-        positive(self, "size", self.size)
-        return self.result(x.shape)
+        return self.result(self.masked(inputs))
 
     def evaluate(self, *inputs: Array | None) -> Array:
         """The engine's steps, at one position of all blocks after the other."""

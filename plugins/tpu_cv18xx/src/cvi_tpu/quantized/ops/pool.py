@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cvi.ir import Array, TensorType
+from cvi.ir import Array, Op, Shape, TensorType
 from cvi.ops import MaxPool2d
 from cvi.ops.check import Types, operands, positive, rank
 from cvi.ops.pool import first_maxima
@@ -40,7 +40,7 @@ class Int8MaxPool2d(Int8Op):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Int8PoolMask(Int8Op):
+class BlockMask(Op):
     """1 at the first maximum (in row-major order) of every block of x[n,c,h,w], else 0.
 
     size: rows and columns of a block; the last blocks may be smaller.
@@ -48,12 +48,20 @@ class Int8PoolMask(Int8Op):
 
     size: Pair
 
-    def infer(self, inputs: Types) -> TensorType:
+    def masked(self, inputs: Types) -> Shape:
+        """The shape of the result."""
         (x,) = operands(self, inputs, 1)
-        int8s(self, inputs)
-        rank(self, x, 4)
         positive(self, "size", self.size)
-        return self.result(x.shape)
+        return rank(self, x, 4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Int8PoolMask(BlockMask, Int8Op):
+    """A mask of int8."""
+
+    def infer(self, inputs: Types) -> TensorType:
+        int8s(self, inputs)
+        return self.result(self.masked(inputs))
 
     def evaluate(self, *inputs: Array | None) -> Array:
         (x,) = inputs

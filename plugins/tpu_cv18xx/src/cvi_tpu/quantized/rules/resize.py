@@ -13,7 +13,7 @@ from cvi_tpu.quantized.rewriter import Chain, Operand, Rewriter
 from cvi_tpu.quantized.rules.bf16_filters import convolve_bf16
 from cvi_tpu.quantized.rules.filters import Window, convolve_quantised
 from cvi_tpu.quantized.scales import STEPS
-from cvi_tpu.quantized.weights import quantise_filter
+from cvi_tpu.quantized.weights import real_filter
 
 MOST = 6
 """A linear enlargement by f has weights in whole numbers up to (2f - 1)^2 (f even) or f^2
@@ -61,11 +61,11 @@ def _enlarge(chain: Chain, x: Operand, factor: int) -> None:
         return
     step = unit / (STEPS // int(products.max()))  # a whole number of steps is one unit
     y_scale = chain.to.scale(chain.layer.name)
-    kernel = quantise_filter(
-        weight, None, x.scale, y_scale,
-        where=chain.layer.name, thresholds=[step * STEPS] * channels,
-    )  # fmt: skip
-    convolve_quantised(chain, x, window, kernel, y_scale)
+    thresholds = [step * STEPS] * channels
+    kernel = real_filter(
+        weight, None, x.scale, y_scale, where=chain.layer.name, thresholds=thresholds
+    )
+    convolve_quantised(chain, x, window, kernel.nearest(), y_scale)
 
 
 def _multiply(chain: Chain, x: Operand, op: Resize) -> None:
@@ -87,5 +87,5 @@ def _product(chain: Chain, x: Operand, matrix: Array, y_scale: float) -> None:
     if x.dtype is DType.BF16:
         convolve_bf16(chain, Window(), weight, None)
         return
-    kernel = quantise_filter(weight, None, x.scale, y_scale, where=chain.layer.name)
-    convolve_quantised(chain, x, Window(), kernel, y_scale)
+    kernel = real_filter(weight, None, x.scale, y_scale, where=chain.layer.name)
+    convolve_quantised(chain, x, Window(), kernel.nearest(), y_scale)
