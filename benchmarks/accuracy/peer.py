@@ -10,6 +10,7 @@ of these it is given our float graph as ONNX.
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -104,7 +105,7 @@ class Peer:
         """The file that the peer reads."""
         (fed,), (output,), entry = bench.graph.inputs, bench.graph.outputs, bench.entry
         if entry.model.suffix != ".tflite":
-            source = bench.graph[output].source or output
+            source = _blob(entry.model, bench.graph[output].source or output)
             return _Given(entry.model, entry.weight_file, fed.source or fed.name, source)
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "float.onnx"
@@ -136,6 +137,16 @@ class Peer:
         if step.returncode:
             raise CviError(f"the peer's {tool} fails: {_reason(step.log)}", where=step.log)
         return float(step.cpu_s)
+
+
+def _blob(model: Path, layer: str) -> str:
+    """The name by which the peer knows a result: in a Caffe file that of the layer's top."""
+    if model.suffix != ".prototxt":
+        return layer
+    parts = re.split(r"\blayers?\s*\{", model.read_text())
+    named = next((part for part in parts if re.search(rf'name:\s*"{re.escape(layer)}"', part)), "")
+    top = re.search(r'top:\s*"([^"]+)"', named)
+    return top[1] if top else layer
 
 
 def _reason(log: str) -> str:

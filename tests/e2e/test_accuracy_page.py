@@ -74,8 +74,8 @@ def test_the_page_names_missed_goals_and_what_is_missing() -> None:
     assert f"- {labelled.name}, INT8: KL 0.02000, the peer's 0.01000" in text
     assert f"{labelled.name}, BF16" not in text
     assert f"| {labelled.name} | INT8 | 296 | 400 | 4 | 9 | 0.02000 |  | 290 / 399 | 10 |" in text
-    assert f"- {other.name}: framework, FP32" in text and "no frontend" in text
-    assert f"- {labelled.name}: framework, mixed 6" in text
+    assert f"- {other.name}: FP32, INT8" in text and "no frontend" in text
+    assert f"- {labelled.name}: mixed 6, mixed 10, mixed 15, framework\n" in text
 
 
 def test_every_classifier_has_a_folder_of_its_own() -> None:
