@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from cvi.files import atomic_write_bytes
+
 
 class KeptFolder:
-    """Finished measurements (dataclasses of plain data) as JSON files of a folder, so that
-    a benchmark that was stopped goes on where it was."""
+    """Finished measurements (plain data or dataclasses of it) as JSON files of a folder, so
+    that a benchmark that was stopped goes on where it was."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -22,4 +24,6 @@ class KeptFolder:
         return json.loads(path.read_text()) if path.exists() else None
 
     def write(self, name: str, value: Any) -> None:
-        (self.folder / f"{name}.json").write_text(json.dumps(asdict(value)))
+        plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+        text = json.dumps(plain, indent=1)
+        atomic_write_bytes(self.folder / f"{name}.json", text.encode())

@@ -13,7 +13,6 @@ peer is measured on the same tensors. Names are beginnings of names.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +24,7 @@ from benchmarks.accuracy.kept import Kept
 from benchmarks.accuracy.page import Found, page
 from benchmarks.accuracy.peer import PEER, Peer
 from benchmarks.accuracy.search_cost import Reached, SearchCost, measure_search
+from benchmarks.kept import KeptFolder
 from benchmarks.zoo import REPOSITORY
 
 from cvi.errors import CviError
@@ -35,17 +35,16 @@ KEPT = REPOSITORY / "out" / "accuracy"
 
 def main() -> int:
     asked = _options()
-    asked.keep.mkdir(parents=True, exist_ok=True)
-    search, fast = asked.keep / "search.json", asked.keep / "fast.json"
+    parts = KeptFolder(asked.keep)
     if asked.search:
-        search.write_text(json.dumps(asdict(measure_search()), indent=1))
+        parts.write("search", measure_search())
     if asked.fast:
-        fast.write_text(json.dumps([asdict(one) for one in measure_fast()], indent=1))
+        parts.write("fast", [asdict(one) for one in measure_fast()])
     only_part = asked.search or asked.fast or asked.page
     for entry in () if only_part else classifiers(asked.names):
         _measured(entry, asked)
     found = [Found.read(entry, Kept(asked.keep, entry)) for entry in CLASSIFIERS]
-    PAGE.write_text(page(found, _read_search(search), _read_fast(fast)))
+    PAGE.write_text(page(found, _search(parts), _fast(parts)))
     return 0
 
 
@@ -79,15 +78,15 @@ def _measured(entry: Classifier, asked: argparse.Namespace) -> None:
         said(f"{entry.name}: {error.why}")
 
 
-def _read_search(path: Path) -> SearchCost | None:
-    if not path.exists():
+def _search(parts: KeptFolder) -> SearchCost | None:
+    data = parts.read("search")
+    if data is None:
         return None
-    data = json.loads(path.read_text())
     return SearchCost(**data | {"reached": tuple(Reached(**one) for one in data["reached"])})
 
 
-def _read_fast(path: Path) -> list[Distance]:
-    return [Distance(**one) for one in json.loads(path.read_text())] if path.exists() else []
+def _fast(parts: KeptFolder) -> list[Distance]:
+    return [Distance(**one) for one in parts.read("fast") or ()]
 
 
 if __name__ == "__main__":

@@ -88,9 +88,8 @@ class Sum:
 
     def _reach(self) -> tuple[float, float]:
         """What all accumulators are multiples of, and the largest size."""
-        size = np.abs(self._total)
-        least = np.where(size > 0, size, np.inf).min(initial=np.inf)
-        return float(least) * 2.0**-24, float(size.max(initial=0))
+        sizes = Sizes.of(self._total, tuple(range(self._total.ndim)))
+        return float(sizes.low) * 2.0**-24, float(sizes.high)
 
     def _add(self, pairs: Pairs) -> None:
         multiply, add, cut = np.multiply, np.add, np.bitwise_and
