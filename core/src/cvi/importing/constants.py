@@ -69,11 +69,7 @@ class GraphConstants:
 
     def free_name(self, wanted: str) -> str:
         """A name for a constant that nothing else has."""
-        name, i = wanted, 0
-        while name in self.graph or name in self._reserved:
-            i += 1
-            name = f"{wanted}_{i}"
-        return name
+        return self.graph.fresh(wanted, self._reserved)
 
 
 def check_elements(shape: Shape, what: str, limit: int = MAX_ELEMENTS) -> None:

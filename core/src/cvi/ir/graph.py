@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -70,14 +70,13 @@ class Graph:
         self.constants[free] = array
         return free
 
-    def fresh(self, name: str) -> str:
-        """`name`, or `name_1`, `name_2`, … if it is taken."""
-        if name and name not in self:
-            return name
-        i = 1
-        while f"{name}_{i}" in self:
+    def fresh(self, name: str, besides: Container[str] = ()) -> str:
+        """`name`, or `name_1`, `name_2`, … if it is taken, here or among others."""
+        free, i = name, 0
+        while not free or free in self or free in besides:
             i += 1
-        return f"{name}_{i}"
+            free = f"{name}_{i}"
+        return free
 
     # -- looking ----------------------------------------------------------
 

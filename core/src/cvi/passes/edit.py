@@ -76,11 +76,7 @@ class Edit:
 
     def fresh(self, name: str) -> str:
         """A name that neither graph uses."""
-        free, number = name, 0
-        while free in self.graph or free in self.original:
-            number += 1
-            free = f"{name}_{number}"
-        return free
+        return self.graph.fresh(name, self.original)
 
     def sweep(self, rewrite: Rewrite) -> None:
         """Offer every op to `rewrite`."""
