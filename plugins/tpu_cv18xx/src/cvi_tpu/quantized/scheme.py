@@ -14,6 +14,7 @@ from cvi.ir import Array, DType, Graph, Input
 from cvi.precision import Precision, PrecisionPlan
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.choice import COMPUTES_IN, Choices
+from cvi_tpu.quantized.last_sums import keep_last_sums
 from cvi_tpu.quantized.learning import learn_rounding
 from cvi_tpu.quantized.offsets import offset_layers
 from cvi_tpu.quantized.rewriter import Rewriter
@@ -96,6 +97,7 @@ class TpuScheme:
             for name in graph.outputs
         )
         to.graph.check()
+        to.graph = keep_last_sums(to.graph, to.spec)
         return to
 
     def problems(self, graph: Graph, chip: Chip, plan: PrecisionPlan | None = None) -> list[str]:

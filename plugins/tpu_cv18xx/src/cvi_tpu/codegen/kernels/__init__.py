@@ -6,6 +6,7 @@ from cvi_tpu.codegen.kernels import (
     casts,
     conv,
     eltwise,
+    fp32_sums,
     matmul,
     movement,
     pool,
@@ -14,6 +15,6 @@ from cvi_tpu.codegen.kernels import (
 )
 
 __all__ = [
-    "bf16_eltwise", "bf16_tables", "casts", "conv", "eltwise", "matmul", "movement", "pool",
-    "pool_mask", "reverse",
+    "bf16_eltwise", "bf16_tables", "casts", "conv", "eltwise", "fp32_sums", "matmul",
+    "movement", "pool", "pool_mask", "reverse",
 ]  # fmt: skip
