@@ -14,6 +14,7 @@ from tests.differential.kernel_cases import Case, Shape, reaches, seeds
 from cvi.ir import Array, DType
 from cvi_tpu.quantized import bf16
 from cvi_tpu.quantized import ops as q
+from cvi_tpu.quantized.ops.fp32_sums import PARTS
 
 LANE_SHARE = 256
 """Weights of a pass take at most this many elements, so that they fit 2 KiB of a lane."""
@@ -101,6 +102,23 @@ def int8_weights(draw: DrawFn) -> Case:
     attributes = {"relu": draw(st.booleans()), "step": step, "group": group}
     shape = (rows, ic, h, w)
     return Case(q.Bf16Conv2d, (shape,), attributes, constants, seed, DType.BF16, tame=True)
+
+
+@st.composite
+def fp32_sums(draw: DrawFn) -> Case:
+    """Filters of the width of an image, of its height or of less; in one pass or in several."""
+    seed = draw(seeds)
+    rng = np.random.default_rng(seed)
+    h, w = draw(planes())
+    rows = draw(st.sampled_from([h, 1, min(h, 3)]))
+    assume(rows * w <= LANE_SHARE)
+    ic, oc = draw(channels()), draw(channels())
+    most = LANE_SHARE // (rows * w)
+    step = draw(st.integers(1, most)) if ic > most or draw(st.booleans()) else 0
+    bias = patterns(rng, oc, PARTS) if draw(st.integers(0, 3)) else None
+    constants = {"weight": patterns(rng, oc, ic, rows, w), "parts": bias}
+    shape = (draw(st.sampled_from([1, 1, 3])), ic, h, w)
+    return Case(q.Fp32Conv, (shape,), {"step": step}, constants, seed, DType.BF16, tame=True)
 
 
 @st.composite
@@ -292,6 +310,7 @@ def products(draw: DrawFn) -> Case:
 BF16_KERNELS: dict[str, SearchStrategy[Case]] = {
     "conv": convs(),
     "int8_weights": int8_weights(),
+    "fp32_sums": fp32_sums(),
     "depthwise": depthwise(),
     "deconv": deconvs(),
     "max_pool": max_pools(),

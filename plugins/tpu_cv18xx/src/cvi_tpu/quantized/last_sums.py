@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from cvi.ir import Array, Graph, Op
 from cvi.ops import Reshape
 from cvi_tpu.chip import ChipSpec
-from cvi_tpu.quantized.ops import Bf16AvgPool2d, Bf16Conv2d, Fp32Conv, Fp32FromBf16, Fp32Mean
+from cvi_tpu.quantized import bf16
+from cvi_tpu.quantized.ops import Bf16AvgPool2d, Bf16Conv2d, Fp32Conv, Fp32FromBf16
 from cvi_tpu.quantized.ops.fp32_sums import parts_of
 
 _SHARE = 4  # of a lane, what one channel of the operand may take
@@ -14,7 +17,7 @@ _SHARE = 4  # of a lane, what one channel of the operand may take
 def keep_last_sums(graph: Graph, spec: ChipSpec) -> Graph:
     """The graph in which outputs that are cast from BF16 to fp32 are fp32 sums, where they
     come from a filter or a mean of one pixel, through nothing but reshapes."""
-    changed: dict[str, Op] = {}
+    changed: dict[str, list[Op]] = {}
     constants, renamed = dict(graph.constants), {}
     for name in graph.outputs:
         cast = graph.get(name)
@@ -22,15 +25,14 @@ def keep_last_sums(graph: Graph, spec: ChipSpec) -> Graph:
             continue
         source = _source(graph, cast)
         kept = None if source is None else _as_sums(source, graph, spec)
-        if kept is None:
+        if source is None or kept is None:
             continue
-        op, parts = kept
-        changed[op.name] = op
-        constants |= parts
+        changed[source.name], added = kept
+        constants |= added
         renamed[name] = cast.inputs[0]
     if not changed:
         return graph
-    ops = [changed.get(op.name, op) for op in graph.ops if op.name not in renamed]
+    ops = [new for op in graph.ops if op.name not in renamed for new in changed.get(op.name, [op])]
     outputs = tuple(renamed.get(name, name) for name in graph.outputs)
     return graph.rebuilt(ops, outputs=outputs, constants=constants)
 
@@ -46,26 +48,47 @@ def _source(graph: Graph, cast: Op) -> Op | None:
     return op
 
 
-def _as_sums(op: Op, graph: Graph, spec: ChipSpec) -> tuple[Op, dict[str, Array]] | None:
-    """The layer with fp32 sums and the constants that it needs; None where there is no way."""
+Sums = tuple[list[Op], dict[str, Array]]
+"""Ops, of which the last one has the name of the layer, and constants that they need."""
+
+
+def _as_sums(op: Op, graph: Graph, spec: ChipSpec) -> Sums | None:
+    """The layer with fp32 sums; None where there is no way."""
     if op.type.shape[2:] != (1, 1) or len(op.type.shape) != 4:
         return None
     x = graph.type_of(op.inputs[0]).shape
     if x[2] * x[3] * 2 * _SHARE > spec.lane_bytes:
         return None
     if isinstance(op, Bf16AvgPool2d):
-        whole = op.kernel == x[2:] and not any((*op.pads, *op.ceil_pads)) and not op.relu
-        if not whole or len(op.factors) != 1 or "depthwise_partial" not in spec.features:
-            return None
-        return Fp32Mean(name=op.name, inputs=op.inputs, factor=op.factors[0][1]), {}
-    if not isinstance(op, Bf16Conv2d) or op.is_mixed or op.group != 1 or op.relu:
+        return _mean(op, graph)
+    return _filter(op, graph) if isinstance(op, Bf16Conv2d) else None
+
+
+def _mean(op: Bf16AvgPool2d, graph: Graph) -> Sums | None:
+    """A mean of whole images: the images are rows, and their sum that of one filter."""
+    n, c, h, w = graph.type_of(op.inputs[0]).shape
+    whole = op.kernel == (h, w) and not any((*op.pads, *op.ceil_pads)) and not op.relu
+    if not whole or len(op.factors) != 1:
         return None
+    rows, sums, weight = (graph.fresh(f"{op.name}_{part}") for part in ("rows", "sums", "factor"))
+    ops = [
+        Reshape(name=rows, inputs=op.inputs[:1], shape=(n, 1, c, h * w)),
+        Fp32Conv(name=sums, inputs=(rows, weight, "")),
+        Reshape(name=op.name, inputs=(sums,), shape=(n, c, 1, 1)),
+    ]
+    return ops, {weight: np.full((1, 1, 1, h * w), bf16.pattern(op.factors[0][1]), np.uint16)}
+
+
+def _filter(op: Bf16Conv2d, graph: Graph) -> Sums | None:
+    """A filter of the size of its image."""
     weight = graph.constants.get(op.inputs[1])
     plain = op.insert == (0, 0) and not any(op.pads) and op.dilation == (1, 1)
-    if weight is None or not plain or weight.shape[2:] != x[2:]:
+    if weight is None or not plain or op.is_mixed or op.group != 1 or op.relu:
+        return None
+    if weight.shape[2:] != graph.type_of(op.inputs[0]).shape[2:]:
         return None
     if not op.inputs[2]:
-        return Fp32Conv(name=op.name, inputs=(*op.inputs[:2], ""), step=op.step), {}
+        return [Fp32Conv(name=op.name, inputs=(*op.inputs[:2], ""), step=op.step)], {}
     name = graph.fresh(f"{op.inputs[2]}_parts")
     parts = {name: parts_of(graph.constants[op.inputs[2]])}
-    return Fp32Conv(name=op.name, inputs=(*op.inputs[:2], name), step=op.step), parts
+    return [Fp32Conv(name=op.name, inputs=(*op.inputs[:2], name), step=op.step)], parts

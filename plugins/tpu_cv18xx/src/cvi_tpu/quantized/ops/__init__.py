@@ -37,7 +37,7 @@ from cvi_tpu.quantized.ops.bf16_tables import Bf16Interpolate, Bf16Split, Bf16Ta
 from cvi_tpu.quantized.ops.conv import Int8Conv2d
 from cvi_tpu.quantized.ops.cpu import CpuFunction, CpuSoftmax
 from cvi_tpu.quantized.ops.eltwise import Int8Add, Int8Eltwise, Int8Max, Int8Min, Int8Mul
-from cvi_tpu.quantized.ops.fp32_sums import Fp32Conv, Fp32Mean
+from cvi_tpu.quantized.ops.fp32_sums import Fp32Conv
 from cvi_tpu.quantized.ops.matmul import Int8MatMul
 from cvi_tpu.quantized.ops.pool import Int8AvgPool2d, Int8MaxPool2d, Int8PoolMask
 from cvi_tpu.quantized.ops.unary import Dequantize, Int8Clip, Int8Lut, Int8Requant, Quantize
@@ -47,7 +47,7 @@ __all__ = [
     "Bf16FromFp32", "Bf16FromInt8", "Bf16Interpolate", "Bf16MatMul", "Bf16Max",
     "Bf16MaxConstant", "Bf16MaxPool2d", "Bf16Min", "Bf16MinConstant", "Bf16Mul",
     "Bf16MulConstant", "Bf16Op", "Bf16PoolMask", "Bf16Split", "Bf16Sub", "Bf16Table",
-    "CpuFunction", "CpuSoftmax", "Dequantize", "Fp32Conv", "Fp32FromBf16", "Fp32Mean",
+    "CpuFunction", "CpuSoftmax", "Dequantize", "Fp32Conv", "Fp32FromBf16",
     "Int8Add", "Int8AvgPool2d", "Int8Clip", "Int8Conv2d", "Int8Eltwise", "Int8FromBf16",
     "Int8Lut", "Int8MatMul", "Int8Max", "Int8MaxPool2d", "Int8Min", "Int8Mul", "Int8Op",
     "Int8PoolMask", "Int8Requant", "Pads", "Pair", "Quantize",

@@ -1,4 +1,4 @@
-"""BF16 layers of one pixel whose sums stay fp32 numbers: scores of a network's end.
+"""BF16 filters whose sums stay fp32 numbers: scores of a network's end.
 
 Rounded to BF16, of scores from 16 on those that are less than 1/8 apart become equal, and the
 best class is no longer known.
@@ -24,9 +24,10 @@ _MAX_FP32 = np.finfo(np.float32).max
 
 @dataclass(frozen=True, kw_only=True)
 class Fp32Conv(Op):
-    """Products of all of an image with filters of its size, as fp32 sums.
+    """Products of an image with filters of its width, at every row, as fp32 sums.
 
-    inputs: x bf16[n,ic,h,w], weight bf16[oc,ic,h,w], parts bf16[oc,3] or "": fp32[n,oc,1,1].
+    inputs: x bf16[n,ic,h,w], weight bf16[oc,ic,kh,w], parts bf16[oc,3] or "":
+    fp32[n,oc,h-kh+1,1].
     The sum begins at 0 and takes passes of `step` channels (0: all in one), in each rows,
     columns, channels, then the parts of a bias in turn; every addition rounds toward zero
     (FACTS_TPU 3.3, 3.5). What has overflowed is the largest number.
@@ -37,14 +38,15 @@ class Fp32Conv(Op):
     def infer(self, inputs: Types) -> TensorType:
         x, weight = operands(self, inputs[:2], 2)
         bf16s(self, (x, weight))
-        n, *image = rank(self, x, 4)
-        oc, *filters = rank(self, weight, 4)
-        require(self, image == filters, f"weight {weight} is not of the size of {x}")
+        n, ic, h, w = rank(self, x, 4)
+        oc, *depth, rows, columns = rank(self, weight, 4)
+        fits = [*depth, columns] == [ic, w] and rows <= h
+        require(self, fits, f"weight {weight} is not of the width and channels of {x}")
         parts = inputs[2]
         if parts is not None:
             bf16s(self, (parts,))
             require(self, parts.shape == (oc, PARTS), f"parts {parts} are not [{oc},{PARTS}]")
-        return TensorType((n, oc, 1, 1))
+        return TensorType((n, oc, h - rows + 1, 1))
 
     def evaluate(self, *inputs: Array | None) -> Array:
         x, weight, parts = inputs
@@ -53,34 +55,7 @@ class Fp32Conv(Op):
         if parts is not None:
             for part in bf16.decode(parts).T:
                 sums = bf16.add(sums, part.reshape(-1, 1, 1))
-        return _stored(sums)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fp32Mean(Op):
-    """The sum over an image, of x bf16[n,c,h,w] times the BF16 number nearest to `factor`, as
-    fp32[n,c,1,1]: rows before columns, each addition rounded toward zero (FACTS_TPU 3.6)."""
-
-    factor: float
-
-    def infer(self, inputs: Types) -> TensorType:
-        (x,) = operands(self, inputs, 1)
-        bf16s(self, inputs)
-        n, c, _, _ = rank(self, x, 4)
-        return TensorType((n, c, 1, 1))
-
-    def evaluate(self, *inputs: Array | None) -> Array:
-        (x,) = inputs
-        assert x is not None
-        _, c, h, w = x.shape
-        weight = np.full((c, 1, h, w), bf16.nearest(self.factor), np.float32)
-        return _stored(convolution(bf16.decode(x), weight, (1, 1), group=c))
-
-
-def _stored(sums: Array) -> Array:
-    """Sums as the engine stores them: the largest number for an overflow or NaN."""
-    kept: Array = np.where(np.isfinite(sums), sums, _MAX_FP32).astype(np.float32)
-    return kept
+        return np.where(np.isfinite(sums), sums, _MAX_FP32).astype(np.float32)
 
 
 def parts_of(bias: Array) -> Array:
