@@ -35,6 +35,7 @@ def learned(bench: Bench, table: CalibrationTable, samples: int) -> Graph:
         None,
         plugins.chip(CHIP),
         bench.training[:samples],
+        all_weights=True,
         inputs_type="auto",
         outputs_type="fp32",
         progress=Silent(),

@@ -234,6 +234,7 @@ def convert(
         mix_precision_table=mix,
         keep_tensors=True,
         quant_tolerance=model.quant_tolerance,
+        rounding="nearest",
     )
     if kept.table is not None:
         kept.table.write(table)

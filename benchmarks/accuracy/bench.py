@@ -19,11 +19,13 @@ from cvi.evaluate.labels import read_labelled
 from cvi.execute import evaluate, float_session
 from cvi.flow import stages
 from cvi.flow.images import with_preprocess
+from cvi.flow.progress import Silent
 from cvi.flow.real import quantised_inputs, real_values
+from cvi.hookspecs import LearnsRounding
 from cvi.ir import Array, Graph
 from cvi.ops import Reshape, Softmax
 from cvi.precision import Precision, PrecisionPlan
-from cvi.preprocess.dataset import find_images, samples, select
+from cvi.preprocess.dataset import find_images, samples, select, shuffled
 from cvi.search.select import ranked
 from cvi.search.sensitivity import losses
 
@@ -86,10 +88,21 @@ class Bench:
     def quantised(
         self, table: CalibrationTable | None, scheme: str, layers: Sequence[str] = ()
     ) -> Graph:
+        """As `cvi convert` makes it with the training images; layers: in BF16."""
         default = Precision.BF16 if scheme == "bf16" else Precision.INT8
         plan = PrecisionPlan(default, dict.fromkeys(layers, Precision.BF16))
-        return plugins.scheme(scheme).quantize(
-            self.graph, table, plan, plugins.chip(CHIP), inputs_type="auto", outputs_type="fp32"
+        found = plugins.scheme(scheme)
+        assert isinstance(found, LearnsRounding)
+        return found.quantize_learned(
+            self.graph,
+            table,
+            plan,
+            plugins.chip(CHIP),
+            shuffled(self.training),
+            all_weights=False,
+            inputs_type="auto",
+            outputs_type="fp32",
+            progress=Silent(),
         )
 
     def score(self, form: str, quantised: Graph) -> Score:

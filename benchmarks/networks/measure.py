@@ -17,12 +17,12 @@ from cvi import plugins
 from cvi.compare import Comparison
 from cvi.errors import CviError, UnsupportedError
 from cvi.flow import stages
-from cvi.flow.examine import macs
 from cvi.flow.job import Job, Request
 from cvi.flow.loading import frontend_of
 from cvi.flow.real import quantised_inputs
 from cvi.hookspecs import CompileOptions
 from cvi.ir import Graph, Input
+from cvi.macs import macs
 from cvi.ops import BatchNorm
 from cvi_tpu.model import read_file
 from cvi_tpu.runtime import Runtime

@@ -23,8 +23,8 @@ from benchmarks.networks.predictions import Predictions
 from benchmarks.networks.results import Kept, found, measure
 
 import cvi
-from cvi.flow.examine import macs
 from cvi.ir import Graph
+from cvi.macs import macs
 from vendor_here import needs_vendor
 
 QUICK = (

@@ -155,7 +155,7 @@ class Scheme(Protocol):
 
 @runtime_checkable
 class LearnsRounding(Protocol):
-    """A scheme that can choose by images how weights are rounded to integers."""
+    """A scheme that can choose by images how weights are rounded."""
 
     def quantize_learned(
         self,
@@ -165,12 +165,15 @@ class LearnsRounding(Protocol):
         chip: Chip,
         samples: Iterable[Mapping[str, Array]],
         *,
+        all_weights: bool,
         inputs_type: str,
         outputs_type: str,
         progress: Progress,
     ) -> Graph:
         """As `Scheme.quantize`, with the rounding that changes the layers' results for the
-        samples (real arrays by input name) least. The same samples give the same graph."""
+        samples (real arrays by input name) least. The same samples give the same graph; as
+        many of the first ones are used as are worth it. all_weights: whether of all weights,
+        or only of those with which no network gets worse."""
 
 
 @runtime_checkable

@@ -11,10 +11,10 @@ from fake_chip import World
 import cvi
 from cvi.errors import InputError
 from cvi.flow.equality import difference, same
-from cvi.flow.examine import macs
 from cvi.flow.images import ImageOptions, is_image_input, with_preprocess
 from cvi.flow.real import quantised_input, real
 from cvi.ir import DType, Graph, Input, TensorType
+from cvi.macs import macs
 from cvi.ops import Conv2d, ConvTranspose2d, FullyConnected
 
 

@@ -61,6 +61,18 @@ def test_images_alone_give_thresholds_and_rounding(here: Path) -> None:
     assert _deploy("a", calibration_table=None, rounding="learned") != _deploy("b", input_num=1)
 
 
+def test_weights_in_bf16_learn_where_there_are_images(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bf16 = {"quant": "bf16", "calibration_table": None}
+    nearest = _deploy("nearest", rounding="nearest", **bf16)
+    learned = _deploy("learned", **bf16)
+    assert nearest != learned == _deploy("again", rounding="learned", **bf16)
+    none = _deploy("none", dataset=None, images=["data/0.npz"], **bf16)
+    assert none == nearest
+    assert _deploy("int8") == _deploy("int8_nearest", rounding="nearest")
+
+
 def test_the_command_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["deploy", "m.cvi.json", "-o", "m.cvimodel", "--chip", "cv183x", "--dataset", "data"]
     words += ["--calibration-table", "table", "--rounding", "LEARNED", "--input-num", "3"]
@@ -75,13 +87,8 @@ def test_the_command_line(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize(
     ("options", "why", "fix"),
     [
-        ({"rounding": "up"}, "unknown rounding", "nearest, learned"),
+        ({"rounding": "up"}, "unknown rounding", "auto, nearest, learned"),
         ({"rounding": "learned", "dataset": None}, "there are none", "--dataset FOLDER"),
-        (
-            {"rounding": "learned", "quant": "bf16"},
-            "--quant bf16 has no weights whose rounding could be learned",
-            "--quant int8 and mixed",
-        ),
     ],
 )
 def test_what_cannot_be_learned_is_refused_at_once(

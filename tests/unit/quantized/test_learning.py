@@ -3,8 +3,12 @@ instructions, and the same every time."""
 
 from __future__ import annotations
 
+from math import frexp
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from small_nets import BareChip, network
 
 from cvi.calibrate.calibrate import calibrate
@@ -15,8 +19,10 @@ from cvi.ir import Array, DType, Graph, Op
 from cvi.ops import Conv2d, ConvTranspose2d, FullyConnected, MaxPool2d, Reshape
 from cvi.precision import Precision, PrecisionPlan
 from cvi.walk import Walk, live_bytes
-from cvi_tpu.quantized import learning
-from cvi_tpu.quantized.scheme import Int8Scheme, MixedScheme
+from cvi_tpu.quantized import bf16, learning
+from cvi_tpu.quantized.bf16_weights import neighbours
+from cvi_tpu.quantized.ops import Bf16Conv2d, Fp32Conv
+from cvi_tpu.quantized.scheme import Bf16Scheme, Int8Scheme, MixedScheme
 
 _SAME = (1, 1, 1, 1)
 Images = list[dict[str, Array]]
@@ -179,17 +185,79 @@ def test_the_same_samples_give_the_same_weights() -> None:
         assert np.array_equal(array, two.constants[name])
 
 
-def test_layers_in_bf16_are_left_alone() -> None:
+@pytest.mark.parametrize("means", [True, False])
+@pytest.mark.parametrize("kind", ["convolution", "depthwise", "grouped", "fully connected"])
+def test_filters_in_bf16_come_nearer_to_the_float_layer(kind: str, means: bool) -> None:
+    graph, images = _only(kind)
+    table = calibrate(graph, images, method="max") if means else None
+    made = [
+        Bf16Scheme().quantize(graph, table, None, BareChip()),
+        Bf16Scheme().quantize_learned(graph, table, None, BareChip(), images, progress=Log()),
+    ]
+    errors = [_rounding_error(one, graph, images) for one in made]
+    assert 0 < errors[1] < 0.99 * errors[0]
+
+
+def _rounding_error(quantised: Graph, graph: Graph, images: Images) -> float:
+    """The mean square of what rounded weights change in float results, for BF16 inputs."""
+    conv = next(op for op in quantised if isinstance(op, Bf16Conv2d | Fp32Conv))
+    weight = bf16.decode(quantised.constants[conv.inputs[1]])
+    known = {"w": weight.reshape(graph.constants["w"].shape)}
+    layer = graph["y"]
+    if conv.inputs[2]:
+        bias = quantised.constants[conv.inputs[2]]
+        known["b"] = bias if bias.ndim == 1 else bf16.decode(bias).sum(axis=1)
+        layer = layer.with_(inputs=("x", "w", "b"))
+    ops = [layer if op.name == "y" else op for op in graph.ops]
+    rounded = graph.rebuilt(ops, outputs=("y",), constants={**graph.constants, **known})
+    errors = []
+    for image in images:
+        fed = {"x": bf16.stored(image["x"])}
+        errors.append(evaluate(rounded, fed)["y"] - evaluate(graph, fed)["y"])
+    return float(np.square(errors).mean())
+
+
+@pytest.mark.parametrize("all_weights", [True, False])
+def test_layers_in_bf16_of_a_mixed_network_always_learn(all_weights: bool) -> None:
     graph = _net()
     images, log = _images(graph), Log()
     table = calibrate(graph, images, method="max")
     plan = PrecisionPlan(Precision.INT8, {"d": Precision.BF16})
     options = (graph, table, plan, BareChip())
-    learned = MixedScheme().quantize_learned(*options, images, progress=log)
+    learned = MixedScheme().quantize_learned(
+        *options, images, all_weights=all_weights, progress=log
+    )
     assert learned["d"].type.dtype is DType.BF16
-    weights = MixedScheme().quantize(*options).constants["d_weight"]
-    assert np.array_equal(learned.constants["d_weight"], weights)
-    assert log.notes == ["rounding of 3 filters learned from 6 samples"]
+    nearest = MixedScheme().quantize(*options)
+    for name in "adcy":
+        weights = [one.constants[f"{name}_weight"] for one in (learned, nearest)]
+        assert np.array_equal(*weights) is (name != "d" and not all_weights)
+    count = 4 if all_weights else 1
+    assert log.notes == [f"rounding of {count} filters learned from 6 samples"]
+
+
+def test_a_few_samples_are_enough_for_bf16() -> None:
+    graph = _net()
+    images, log = _images(graph, 40), Log()
+    options = (graph, None, None, BareChip(), images)
+    Bf16Scheme().quantize_learned(*options, all_weights=False, progress=log)
+    Bf16Scheme().quantize_learned(*options, all_weights=True, progress=log)
+    assert log.notes == [f"rounding of 4 filters learned from {n} samples" for n in (16, 40)]
+
+
+@given(st.floats(width=32, allow_nan=False, allow_infinity=False))
+def test_both_neighbours_of_a_weight(value: float) -> None:
+    found = neighbours(np.array([value], np.float32))
+    nearest, other = float(found.nearest[0]), float(found.other[0])
+    assert nearest == bf16.nearest(value)
+    if nearest == other:
+        representable = value == nearest or abs(value) < 2.0**-126
+        assert representable or abs(value) >= float(bf16.decode(np.array([bf16.LARGEST]))[0])
+    else:
+        assert min(nearest, other) < value < max(nearest, other)
+        assert frexp(abs(other - nearest))[0] == 0.5
+        between = (nearest + other) / 2
+        assert bf16.nearest(between) in (nearest, other)
 
 
 def test_filters_that_are_too_large_stay_and_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

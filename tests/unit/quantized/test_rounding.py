@@ -15,7 +15,7 @@ from cvi.ir import Array
 from cvi_tpu.quantized.integer_conv import convolve_int8, expand
 from cvi_tpu.quantized.ops import Int8Conv2d
 from cvi_tpu.quantized.patches import moments
-from cvi_tpu.quantized.rounding import least_error
+from cvi_tpu.quantized.rounding import Roundings, least_error
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -23,6 +23,12 @@ SEEDS = st.integers(0, 2**32 - 1)
 def _steps(random: np.random.Generator, *shape: int) -> Array:
     """Weights in whole units of 2^-12, which the search does not have to round."""
     return np.rint(np.clip(random.normal(size=shape) * 40, -128, 127) * 4096) / 4096
+
+
+def _rounded(steps: Array, gram: Array) -> Array:
+    """To one of the two integers beside each."""
+    nearest = np.rint(steps)
+    return least_error(Roundings(steps, nearest, nearest + np.sign(steps - nearest)), gram)
 
 
 def _gram(random: np.random.Generator, groups: int, size: int) -> Array:
@@ -45,8 +51,7 @@ def test_neighbours_with_no_more_error_than_the_nearest(
 ) -> None:
     random = np.random.default_rng(seed)
     steps, gram = _steps(random, groups, filters, size), _gram(random, groups, size)
-    found = least_error(steps, gram)
-    assert found.dtype == np.int8
+    found = _rounded(steps, gram)
     assert (np.abs(found - steps) < 1).all()
     assert (_error(found, steps, gram) <= _error(np.rint(steps), steps, gram)).all()
 
@@ -58,7 +63,7 @@ def test_no_single_weight_could_move_to_its_other_neighbour_with_less_error(
 ) -> None:
     random = np.random.default_rng(seed)
     steps, gram = _steps(random, 1, 1, size), _gram(random, 1, size)
-    found = least_error(steps, gram).astype(np.float64)
+    found = _rounded(steps, gram).astype(np.float64)
     reached = _error(found, steps, gram)
     for i in range(size):
         moved = found.copy()
@@ -79,7 +84,7 @@ def test_near_the_best_of_all_ways_to_round_a_small_filter() -> None:
     for size in [4, 6, 8, 10] * 10:
         steps, gram = _steps(random, 1, 1, size), _gram(random, 1, size)
         least = _best(steps[0, 0], gram[0])
-        error = _error(least_error(steps, gram), steps, gram)[0, 0]
+        error = _error(_rounded(steps, gram), steps, gram)[0, 0]
         assert error >= least * (1 - 1e-12)
         nearest += float(_error(np.rint(steps), steps, gram)[0, 0])
         reached, best = reached + float(error), best + least
@@ -90,25 +95,25 @@ def test_near_the_best_of_all_ways_to_round_a_small_filter() -> None:
 def test_pixels_that_have_nothing_in_common_are_rounded_to_nearest(size: int) -> None:
     steps = _steps(np.random.default_rng(1), 2, 3, size)
     gram = np.eye(size)[None] * np.array([3.0, 1e-9]).reshape(2, 1, 1)
-    assert np.array_equal(least_error(steps, gram), np.rint(steps))
+    assert np.array_equal(_rounded(steps, gram), np.rint(steps))
 
 
 def test_pixels_that_are_always_equal_leave_no_more_than_half_a_step() -> None:
     steps = np.full((1, 1, 8), 10.25)
-    found = least_error(steps, np.ones((1, 8, 8)))
+    found = _rounded(steps, np.ones((1, 8, 8)))
     assert found.sum() == 82
     assert sorted(found.ravel()) == [10] * 6 + [11] * 2
 
 
 def test_whole_numbers_and_the_ends_of_int8_stay() -> None:
     steps = np.array([[[0.0, -128.0, 127.0, 5.0, 126.6]]])
-    found = least_error(steps, np.ones((1, 5, 5)))
+    found = _rounded(steps, np.ones((1, 5, 5)))
     assert found.ravel().tolist() == [0, -128, 127, 5, 127]
 
 
 def test_nothing_is_seen() -> None:
     steps = _steps(np.random.default_rng(2), 1, 3, 5)
-    assert np.array_equal(least_error(steps, np.zeros((1, 5, 5))), np.rint(steps))
+    assert np.array_equal(_rounded(steps, np.zeros((1, 5, 5))), np.rint(steps))
 
 
 def _exact(steps: Array, gram: Array) -> list[int]:
@@ -133,15 +138,15 @@ def _exact(steps: Array, gram: Array) -> list[int]:
 def test_sums_are_exact(seed: int, size: int) -> None:
     random = np.random.default_rng(seed)
     steps, gram = _steps(random, 1, 1, size), _gram(random, 1, size)
-    assert least_error(steps, gram).ravel().tolist() == _exact(steps[0, 0], gram[0])
+    assert _rounded(steps, gram).ravel().tolist() == _exact(steps[0, 0], gram[0])
 
 
 def test_many_filters_are_searched_as_each_alone() -> None:
     random = np.random.default_rng(5)
     steps, gram = _steps(random, 2, 300, 300), _gram(random, 2, 300)
-    found = least_error(steps, gram)
+    found = _rounded(steps, gram)
     for g, o in [(0, 0), (0, 299), (1, 150), (1, 299)]:
-        alone = least_error(steps[g : g + 1, o : o + 1], gram[g : g + 1])
+        alone = _rounded(steps[g : g + 1, o : o + 1], gram[g : g + 1])
         assert np.array_equal(found[g, o], alone[0, 0])
 
 

@@ -289,11 +289,12 @@ class ChipOptions:
     rounding: Annotated[
         str,
         typer.Option(
-            metavar="nearest|learned",
-            help="Of INT8 weights: to nearest, or as suits the images of --dataset best.",
+            metavar="auto|nearest|learned",
+            help="Of weights: to nearest, or as suits the images of --dataset best; auto: learned "
+            "in BF16 layers.",
             rich_help_panel=_CHIP,
         ),
-    ] = "nearest"
+    ] = "auto"
     all_bf16: Annotated[
         bool, typer.Option("--all-bf16", help="The same as --quant bf16.", rich_help_panel=_CHIP)
     ] = False

@@ -76,7 +76,7 @@ def convert(
     bins: int = 2048,
     calibration_table: PathLike | None = None,
     own_thresholds: str = "",
-    rounding: str = "nearest",
+    rounding: str = "auto",
     mix_precision_table: PathLike | None = None,
     inputs_type: str = "auto",
     outputs_type: str | None = None,
@@ -101,7 +101,8 @@ def convert(
     are kept unless there are images. tolerance: least similarity of
     framework and float graph; quant_tolerance: of float and quantised graph; correctness:
     of quantised graph and program, None for equality. excepts: layers not compared.
-    rounding: of INT8 weights, "nearest" or "learned": up or down as suits the images best.
+    rounding: of weights: "nearest", "learned" (up or down as suits the images best), or "auto":
+    learned for BF16 weights where there are images.
     mix_precision_table: layers of another precision than the default of `quant`.
     inputs_type, outputs_type: what the program is fed with and gives, "int8", "bf16" or
     "fp32"; "auto" inputs are what the first layers compute with, None gives fp32 outputs
@@ -239,7 +240,7 @@ def deploy(
     input_num: int = 100,
     method: str = "auto",
     bins: int = 2048,
-    rounding: str = "nearest",
+    rounding: str = "auto",
     mix_precision_table: PathLike | None = None,
     inputs_type: str = "auto",
     outputs_type: str | None = None,

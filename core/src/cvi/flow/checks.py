@@ -8,7 +8,7 @@ from pathlib import Path
 from cvi import plugins
 from cvi.errors import InputError
 from cvi.flow.images import no_preprocess, nothing_to_verify_with, uses_images
-from cvi.flow.job import LEARNED, Request
+from cvi.flow.job import AUTO, LEARNED, NEAREST, Request
 from cvi.hookspecs import BringsThresholds, Chip, LearnsRounding, LimitsTypes
 from cvi.ir import Graph, storage
 
@@ -198,16 +198,18 @@ def _check_chip(request: Request) -> None:
 
 
 def _check_rounding(request: Request) -> None:
-    if request.rounding == "nearest":
+    if request.rounding in (AUTO, NEAREST):
         return
     where = f"--rounding {request.rounding}"
     if request.rounding != LEARNED:
-        raise InputError("unknown rounding", where=where, fix=f"one of: nearest, {LEARNED}")
+        raise InputError(
+            "unknown rounding", where=where, fix=f"one of: {AUTO}, {NEAREST}, {LEARNED}"
+        )
     if not isinstance(plugins.scheme(request.quant), LearnsRounding):
         raise InputError(
             f"--quant {request.quant} has no weights whose rounding could be learned",
             where=where,
-            fix="leave it out; on CV18xx chips it goes with --quant int8 and mixed",
+            fix="leave it out",
         )
     if not request.data:
         raise InputError(
@@ -219,9 +221,10 @@ def _check_rounding(request: Request) -> None:
 
 def _check_calibration(request: Request) -> None:
     from cvi.calibrate.histogram import Histograms
-    from cvi.calibrate.methods import AUTO, method_of
+    from cvi.calibrate.methods import AUTO as CHOSEN
+    from cvi.calibrate.methods import method_of
 
-    if request.method != AUTO:
+    if request.method != CHOSEN:
         method_of(request.method)
     Histograms(request.bins)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,14 +12,8 @@ from cvi.cut import proposal
 from cvi.errors import InputError
 from cvi.flow.guess import guess
 from cvi.flow.images import is_image_input
-from cvi.ir import Graph, Input, Op
-from cvi.ops import (
-    Conv2d,
-    ConvTranspose2d,
-    FullyConnected,
-    MatMul,
-    Recurrent,
-)
+from cvi.ir import Graph, Input
+from cvi.macs import macs
 
 
 @dataclass(frozen=True)
@@ -133,21 +126,6 @@ def check(
     layers = sum(not isinstance(op, Input) for op in graph.ops)
     problems = tuple(scheme.problems(graph, device))
     return Verdict(chip, quant, layers, problems, tuple(proposal(graph, problems)))
-
-
-def macs(graph: Graph, op: Op) -> int:
-    """Multiply-accumulates of one layer; 0 for all but convolutions and matrix products."""
-    if isinstance(op, Conv2d):
-        return op.type.elements * math.prod(graph.type_of(op.inputs[1]).shape[1:])
-    if isinstance(op, ConvTranspose2d):
-        read = graph.type_of(op.inputs[0])
-        return read.elements * math.prod(graph.type_of(op.inputs[1]).shape[1:])
-    if isinstance(op, Recurrent):
-        steps, batch, _ = graph.type_of(op.inputs[0]).shape
-        return steps * batch * sum(graph.type_of(name).elements for name in op.inputs[1:3])
-    if isinstance(op, (FullyConnected, MatMul)):
-        return op.type.elements * graph.type_of(op.inputs[0]).shape[-1]
-    return 0
 
 
 def _input(op: Input) -> str:

@@ -19,10 +19,12 @@ FLOAT_TOLERANCE = Tolerance(0.99, 0.99, 0.98)
 QUANTISED_TOLERANCE = Tolerance(0.8, 0.8, 0.3)
 
 AUTO = "auto"
-"""The only output asked for: end the network before what cannot be done."""
+"""The only output asked for: end the network before what cannot be done. Of other options:
+what suits best."""
 
-LEARNED = "learned"
-"""The rounding of weights that needs images; "nearest" is the other one."""
+NEAREST, LEARNED = "nearest", "learned"
+"""Roundings of weights, of which the second needs images; AUTO: learned for those weights that
+always gain by it, where there are images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +35,8 @@ class Request:
     random_weights: a seed from which weights that no file has are drawn, None: an error.
     images: the test input of every comparison; the first of the data set when empty.
     data: the samples of the calibration, each the files of one inference.
-    rounding: "nearest", or "learned" from `data`: of INT8 weights.
+    rounding: of weights: "nearest", "learned" from `data`, or "auto", which is learned for BF16
+    weights where there is data, else nearest.
     mix_table: layers of another precision than the default of `quant`.
     correctness: None asks for equality of machine and quantised graph.
     own_thresholds: what becomes of thresholds that the model brings: "keep", "recalibrate",
@@ -56,7 +59,7 @@ class Request:
     calibration_table: Path | None = None
     chip: str = ""
     quant: str = "int8"
-    rounding: str = "nearest"
+    rounding: str = AUTO
     mix_table: Path | None = None
     inputs_type: str = "auto"
     outputs_type: str | None = None

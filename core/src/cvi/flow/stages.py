@@ -21,8 +21,7 @@ from cvi.flow.artefacts import keep_comparison, keep_graph, keep_table
 from cvi.flow.batches import batched_as
 from cvi.flow.checks import keeps_own_thresholds, outputs_type
 from cvi.flow.equality import difference, same
-from cvi.flow.examine import macs
-from cvi.flow.job import AUTO, LEARNED, Job
+from cvi.flow.job import AUTO, LEARNED, NEAREST, Job
 from cvi.flow.lists import float_reference, incomparable
 from cvi.flow.loading import (
     frontend_of,
@@ -38,9 +37,9 @@ from cvi.hookspecs import (
     HasForeign,
     LearnsRounding,
     ReferenceTensors,
-    Scheme,
 )
 from cvi.ir import Array, Graph
+from cvi.macs import macs
 from cvi.precision import PrecisionPlan
 
 
@@ -177,7 +176,8 @@ def quantise(job: Job) -> None:
         job.progress.note(
             f"{chip.name} cannot cast to fp32: outputs are {outputs}; multiply them by their qscale"
         )
-    if request.rounding == LEARNED:
+    learns = request.data and request.rounding != NEAREST
+    if learns and isinstance(scheme, LearnsRounding):
         job.quantised = _learned(job, scheme, plan, chip, outputs)
     else:
         job.quantised = scheme.quantize(
@@ -199,17 +199,19 @@ def quantise(job: Job) -> None:
     keep_graph(job, job.quantised, f"{request.quant}.cvi.json")
 
 
-def _learned(job: Job, scheme: Scheme, plan: PrecisionPlan, chip: Chip, outputs: str) -> Graph:
+def _learned(
+    job: Job, scheme: LearnsRounding, plan: PrecisionPlan, chip: Chip, outputs: str
+) -> Graph:
     """The quantised graph with weights rounded by what that does to the data set."""
-    from cvi.preprocess.dataset import samples
+    from cvi.preprocess.dataset import samples, shuffled
 
-    assert isinstance(scheme, LearnsRounding)
     return scheme.quantize_learned(
         job.graph,
         job.table,
         plan,
         chip,
-        samples(job.graph, job.request.data),
+        samples(job.graph, shuffled(job.request.data)),
+        all_weights=job.request.rounding == LEARNED,
         inputs_type=job.request.inputs_type,
         outputs_type=outputs,
         progress=job.progress,

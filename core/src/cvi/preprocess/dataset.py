@@ -6,6 +6,7 @@ import difflib
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +20,8 @@ IMAGE_SUFFIXES = (
 )  # fmt: skip
 Files = tuple[Path, ...]
 """The files of one sample: one for all inputs, or one per input."""
+
+Sample = TypeVar("Sample")
 
 _MAX_LIST = 1 << 26
 
@@ -73,10 +76,20 @@ def select(samples: Sequence[Files], count: int | None, seed: int = 0) -> list[F
         raise InputError(f"{count} images are not possible", where="--input-num", fix="1 or more")
     if not count or count >= len(samples):
         return list(samples)
+    return [samples[i] for i in sorted(_drawn(len(samples), seed)[:count])]
+
+
+def shuffled(samples: Sequence[Sample], seed: int = 0) -> list[Sample]:
+    """The samples in a random order, so that any first ones stand for all; the same seed
+    gives the same."""
+    return [samples[i] for i in _drawn(len(samples), seed)]
+
+
+def _drawn(count: int, seed: int) -> list[int]:
+    """Positions in the order in which they are drawn."""
     generator = random.Random(seed)
-    keys = [generator.random() for _ in samples]
-    drawn = sorted(range(len(samples)), key=keys.__getitem__)[:count]
-    return [samples[i] for i in sorted(drawn)]
+    keys = [generator.random() for _ in range(count)]
+    return sorted(range(count), key=keys.__getitem__)
 
 
 def samples(

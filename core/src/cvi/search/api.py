@@ -16,12 +16,12 @@ from cvi.evaluate.accuracy import predict
 from cvi.evaluate.labels import Labelled, read_labelled
 from cvi.execute import evaluate, float_session
 from cvi.flow.checks import check_request
-from cvi.flow.examine import macs
 from cvi.flow.job import Request
 from cvi.flow.progress import Progress, Silent
 from cvi.flow.real import quantised_inputs, real_values
 from cvi.hookspecs import Chip, Estimates
 from cvi.ir import Array, Graph
+from cvi.macs import macs
 from cvi.precision import Precision, PrecisionPlan
 from cvi.preprocess.dataset import find_images, samples, select
 from cvi.search.journal import Journal, digest_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cvi.hookspecs import Command, LearnsRounding, hookimpl
+from cvi.hookspecs import Command, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,6 +39,25 @@ class LazyScheme:
             graph, table, plan, chip, inputs_type=inputs_type, outputs_type=outputs_type
         )
 
+    def quantize_learned(
+        self,
+        graph: Graph,
+        table: CalibrationTable | None,
+        plan: PrecisionPlan | None,
+        chip: Chip,
+        samples: Iterable[Mapping[str, Array]],
+        *,
+        all_weights: bool = True,
+        inputs_type: str = "auto",
+        outputs_type: str = "fp32",
+        progress: Progress,
+    ) -> Graph:
+        """See `cvi.hookspecs.LearnsRounding`."""
+        return self._scheme().quantize_learned(
+            graph, table, plan, chip, samples, all_weights=all_weights,
+            inputs_type=inputs_type, outputs_type=outputs_type, progress=progress,
+        )  # fmt: skip
+
     def problems(self, graph: Graph, chip: Chip, plan: PrecisionPlan | None = None) -> list[str]:
         """See `cvi.hookspecs.Scheme`."""
         return self._scheme().problems(graph, chip, plan)
@@ -52,30 +71,6 @@ class LazyScheme:
 
         found: TpuScheme = getattr(scheme, self._kind)()
         return found
-
-
-class LazyLearningScheme(LazyScheme):
-    """A scheme whose weights can be rounded by images."""
-
-    def quantize_learned(
-        self,
-        graph: Graph,
-        table: CalibrationTable | None,
-        plan: PrecisionPlan | None,
-        chip: Chip,
-        samples: Iterable[Mapping[str, Array]],
-        *,
-        inputs_type: str = "auto",
-        outputs_type: str = "fp32",
-        progress: Progress,
-    ) -> Graph:
-        """See `cvi.hookspecs.LearnsRounding`."""
-        scheme = self._scheme()
-        assert isinstance(scheme, LearnsRounding)
-        return scheme.quantize_learned(
-            graph, table, plan, chip, samples,
-            inputs_type=inputs_type, outputs_type=outputs_type, progress=progress,
-        )  # fmt: skip
 
 
 class Simulator:
@@ -108,10 +103,10 @@ def cvi_register_ops() -> list[type[Op]]:
 @hookimpl
 def cvi_register_schemes() -> list[LazyScheme]:
     return [
-        LazyLearningScheme("int8", "Int8Scheme"),
+        LazyScheme("int8", "Int8Scheme"),
         LazyScheme("bf16", "Bf16Scheme"),
         LazyScheme("mix_bf16", "MixBf16Scheme"),
-        LazyLearningScheme("mixed", "MixedScheme"),
+        LazyScheme("mixed", "MixedScheme"),
     ]
 
 

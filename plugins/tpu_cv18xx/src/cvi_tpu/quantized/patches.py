@@ -10,7 +10,9 @@ import numpy as np
 from cvi.ir import Array
 from cvi.ops.windows import windows
 from cvi_tpu.quantized.integer_conv import expand
-from cvi_tpu.quantized.ops import Int8Conv2d, Pair
+from cvi_tpu.quantized.ops import Bf16Conv2d, Int8Conv2d, Pair
+
+Conv = Int8Conv2d | Bf16Conv2d
 
 _PATCHES = 1024
 """Products of two bytes are at most 2^14: fp32 adds 2^10 of them exactly in any order."""
@@ -25,9 +27,15 @@ class Moments:
     products: Array
     count: int
 
+    @property
+    def mean(self) -> Array:
+        """The mean integers fp64[g, k]."""
+        mean: Array = self.sums / self.count
+        return mean
+
     def around(self, centre: Array) -> Array:
         """The mean products fp64[g, k, k] of the integers' distances to centre[g, k]."""
-        mean = self.sums / self.count
+        mean = self.mean
         shift = centre - mean
         products = self.products / self.count
         products -= mean[:, :, None] * mean[:, None, :]
@@ -35,7 +43,7 @@ class Moments:
         return products
 
 
-def moments(conv: Int8Conv2d, kernel: Pair, inputs: Iterable[Array]) -> Moments:
+def moments(conv: Conv, kernel: Pair, inputs: Iterable[Array]) -> Moments:
     """Of all patches that a convolution with a kernel of that size sees in some inputs
     int8[n, ic, h, w]; padding is seen too."""
     sums: Array = np.zeros(())
@@ -48,7 +56,7 @@ def moments(conv: Int8Conv2d, kernel: Pair, inputs: Iterable[Array]) -> Moments:
     return Moments(sums, products, count)
 
 
-def _blocks(conv: Int8Conv2d, kernel: Pair, inputs: Iterable[Array]) -> Iterator[Array]:
+def _blocks(conv: Conv, kernel: Pair, inputs: Iterable[Array]) -> Iterator[Array]:
     """The patches fp32[g, k, p], at most 1024 at a time, and so many but at the end."""
     waiting: list[Array] = []
     count = 0
@@ -64,9 +72,10 @@ def _blocks(conv: Int8Conv2d, kernel: Pair, inputs: Iterable[Array]) -> Iterator
         yield np.concatenate(waiting, axis=2)
 
 
-def _rows(conv: Int8Conv2d, kernel: Pair, x: Array) -> Iterator[Array]:
+def _rows(conv: Conv, kernel: Pair, x: Array) -> Iterator[Array]:
     """The patches of an input, some rows of results at a time."""
-    seen = expand(x, conv.insert, conv.pads, conv.fill)
+    fill = conv.fill if isinstance(conv, Int8Conv2d) else 0
+    seen = expand(x, conv.insert, conv.pads, fill)
     view = windows(seen, kernel, conv.stride, conv.dilation)
     channels, width, height = view.shape[1], view.shape[5], view.shape[4]
     size = channels // conv.group * kernel[0] * kernel[1]

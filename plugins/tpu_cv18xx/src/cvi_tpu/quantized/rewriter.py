@@ -11,6 +11,7 @@ from cvi.ir import Array, DType, Graph, Input, Op, Shape
 from cvi.ops import Reshape, Slice
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.bf16 import encode
+from cvi_tpu.quantized.bf16_weights import RealBf16Filter
 from cvi_tpu.quantized.casts import cast
 from cvi_tpu.quantized.offsets import LOWEST, OFFSET_STEPS
 from cvi_tpu.quantized.ops import Int8Add, Int8Clip, Int8Requant
@@ -56,7 +57,7 @@ class Rewriter:
         self.precision = DType.INT8
         self.int8_weights = False
         self.read_in: frozenset[DType] = frozenset()
-        self.filters: dict[str, RealFilter] = {}
+        self.filters: dict[str, RealFilter | RealBf16Filter] = {}
         self._thresholds = thresholds
         self._forms: dict[str, dict[DType, Operand]] = {}
         self._indices: set[str] = set()

@@ -2,49 +2,69 @@
 
 Rounding a weight vector w to q adds e'x to the result for a patch x of the input, e = q - w:
 in the mean square e'He, where H is the mean of xx'. To nearest makes e small, but what counts
-is e'He, in which errors of weights that see alike inputs can cancel. From the nearest integers
+is e'He, in which errors of weights that see alike inputs can cancel. From the nearest numbers
 on, the weight whose other neighbour lowers e'He most is moved there, until none does.
 
-H and the weights are taken as integers of so few bits that every sum is exact in fp64: the
+H and the errors are taken as integers of so few bits that every sum is exact in fp64: the
 order in which a library adds them does not matter, and the same images give the same weights.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from cvi.ir import Array
 
 _GRAM_BITS = 22
-_WEIGHT_BITS = 12
+_ERROR_BITS = 12
 _BLOCK = 1 << 17  # elements of rows that are searched together; a few arrays of it per step
 
 
-def least_error(steps: Array, gram: Array) -> Array:
-    """The rounding of steps fp64[g, o, k], o filters of k weights in each of g groups, in
-    steps of the result's integers and within int8: int8[g, o, k].
+@dataclass(frozen=True)
+class Roundings:
+    """Weights [...] and the two numbers each may become; all fp64.
+
+    The distance of the two is a power of two, 0 for a weight that needs no rounding.
+    """
+
+    weights: Array
+    nearest: Array
+    other: Array
+
+    def reshape(self, *shape: int) -> Roundings:
+        """The same of another shape."""
+        arrays = (self.weights, self.nearest, self.other)
+        return Roundings(*(array.reshape(shape) for array in arrays))
+
+
+def least_error(these: Roundings, gram: Array) -> Array:
+    """The rounding fp64[g, o, k] of o filters of k weights in each of g groups.
 
     gram: fp64[g, k, k], the mean products of what two weights see. Every weight becomes one
     of its two neighbours. The error of no filter exceeds that of rounding to nearest, but for
-    what gram and steps lose as integers of 22 and 12 bits.
+    what gram and errors lose as integers of 22 and 12 bits (of the filter's largest distance
+    of two neighbours).
     """
-    groups, filters, size = steps.shape
+    groups, filters, size = these.weights.shape
     whole = _as_integers(gram)
-    nearest = np.rint(steps)
-    error = nearest - steps
-    moves = np.where(error > 0, -1.0, np.where(error < 0, 1.0, 0.0))
-    error = np.rint(np.ldexp(error, _WEIGHT_BITS))
-    own = np.ldexp(np.einsum("gkk->gk", whole), _WEIGHT_BITS)
-    costs = 2 * moves * np.matmul(error, whole) + own[:, None]
+    moves = these.other - these.nearest
+    _, exponents = np.frexp(np.abs(moves).max(axis=2, initial=0))
+    bits = (_ERROR_BITS + 1 - exponents)[:, :, None]  # the largest distance is 2^12
+    moves = np.rint(np.ldexp(moves, bits))
+    error = np.rint(np.ldexp(these.nearest - these.weights, bits))
+    own = np.einsum("gkk->gk", whole)[:, None]
+    costs = moves * (2 * np.matmul(error, whole) + moves * own)
     costs[moves == 0] = np.inf
-    found = nearest.reshape(-1, size)
-    costs, moves = costs.reshape(found.shape), moves.reshape(found.shape)
+    moved = np.zeros((groups * filters, size), bool)
+    costs, moves = costs.reshape(moved.shape), moves.reshape(moved.shape)
     group = np.repeat(np.arange(groups), filters)
     block = max(1, _BLOCK // max(size, 1))
-    for first in range(0, len(found), block):
+    for first in range(0, len(moved), block):
         rows = slice(first, first + block)
-        _descend(found[rows], costs[rows], moves[rows], group[rows], whole)
-    return found.reshape(steps.shape).astype(np.int8)
+        _descend(moved[rows], costs[rows], moves[rows], group[rows], whole)
+    return np.where(moved.reshape(these.weights.shape), these.other, these.nearest)
 
 
 def _as_integers(gram: Array) -> Array:
@@ -55,20 +75,22 @@ def _as_integers(gram: Array) -> Array:
     return whole
 
 
-def _descend(found: Array, costs: Array, moves: Array, group: Array, gram: Array) -> None:
-    """Move the weights of the rows found[r, k] in place, in every row one at a time.
+def _descend(moved: Array, costs: Array, moves: Array, group: Array, gram: Array) -> None:
+    """Say which weights of the rows moved[r, k] go to their other neighbour; in every row one
+    at a time.
 
-    costs: what a move adds to the error, up to a factor. moves: +1 or -1 to the other
-    neighbour. All of them are overwritten. Every move lowers an integer error, so this ends.
+    costs: what a move adds to the error. moves: to the other neighbour, powers of two of
+    either sign, so that the costs, multiples of these, are exact. All of them are overwritten.
+    Every move lowers an integer error, so this ends.
     """
-    active = np.arange(len(found))
+    active = np.arange(len(moved))
     while len(active):
         best = costs[active].argmin(axis=1)
         gains = costs[active, best] < 0
         active, best = active[gains], best[gains]
         step, cost = moves[active, best], costs[active, best]
-        found[active, best] += step
-        seen = gram[group[active], best] * np.ldexp(step, _WEIGHT_BITS + 1)[:, None]
+        moved[active, best] ^= True
+        seen = gram[group[active], best] * (2 * step)[:, None]
         costs[active] += moves[active] * seen
         costs[active, best] = -cost
         moves[active, best] = -step

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from cvi.errors import InputError, UnsupportedError
 from cvi.ir import Array, DType, Graph, Input
+from cvi.macs import macs
 from cvi.precision import Precision, PrecisionPlan
 from cvi_tpu.chip import ChipSpec
+from cvi_tpu.quantized.bf16_weights import RealBf16Filter
 from cvi_tpu.quantized.choice import COMPUTES_IN, Choices
 from cvi_tpu.quantized.last_sums import keep_last_sums
-from cvi_tpu.quantized.learning import learn_rounding
+from cvi_tpu.quantized.learning import MANY, learn_rounding
 from cvi_tpu.quantized.offsets import offset_layers
 from cvi_tpu.quantized.rewriter import Rewriter
 from cvi_tpu.quantized.rules.lookup import INDICES
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from cvi.hookspecs import Chip
 
 _TYPES = {"int8": DType.INT8, "bf16": DType.BF16, "fp32": DType.FP32}
+
+_LEARNING_WORK = 16_000_000_000
+"""Multiplications, in the exact order of BF16 sums, about half a minute."""
 
 AUTO = "auto"
 """The type of an input that its layers compute in."""
@@ -63,7 +68,31 @@ class TpuScheme:
         boxes are always fp32. UnsupportedError lists every layer that cannot be computed,
         InputError when INT8 layers lack a threshold.
         """
-        return self._rewritten(graph, table, plan, chip, inputs_type, outputs_type).graph
+        made = self._rewritten(graph, table, plan, chip, inputs_type, outputs_type)
+        return keep_last_sums(made.graph, made.spec)
+
+    def quantize_learned(
+        self,
+        graph: Graph,
+        table: CalibrationTable | None,
+        plan: PrecisionPlan | None,
+        chip: Chip,
+        samples: Iterable[Mapping[str, Array]],
+        *,
+        all_weights: bool = True,
+        inputs_type: str = AUTO,
+        outputs_type: str = "fp32",
+        progress: Progress,
+    ) -> Graph:
+        """See `cvi.hookspecs.LearnsRounding`; raises what `quantize` does. The weights that
+        always gain by it are those in BF16: a few samples are enough for them."""
+        made = self._rewritten(graph, table, plan, chip, inputs_type, outputs_type)
+        filters, most = made.filters, MANY
+        if not all_weights:
+            filters = {n: one for n, one in filters.items() if isinstance(one, RealBf16Filter)}
+            most = _few(graph)
+        learned = learn_rounding(made.graph, filters, samples, progress, most)
+        return keep_last_sums(learned, made.spec)
 
     def _rewritten(
         self,
@@ -97,7 +126,6 @@ class TpuScheme:
             for name in graph.outputs
         )
         to.graph.check()
-        to.graph = keep_last_sums(to.graph, to.spec)
         return to
 
     def problems(self, graph: Graph, chip: Chip, plan: PrecisionPlan | None = None) -> list[str]:
@@ -141,27 +169,7 @@ class TpuScheme:
             )
 
 
-class LearningScheme(TpuScheme):
-    """A scheme with weights in INT8, whose rounding can be learned from images."""
-
-    def quantize_learned(
-        self,
-        graph: Graph,
-        table: CalibrationTable | None,
-        plan: PrecisionPlan | None,
-        chip: Chip,
-        samples: Iterable[Mapping[str, Array]],
-        *,
-        inputs_type: str = AUTO,
-        outputs_type: str = "fp32",
-        progress: Progress,
-    ) -> Graph:
-        """See `cvi.hookspecs.LearnsRounding`; raises what `quantize` does."""
-        made = self._rewritten(graph, table, plan, chip, inputs_type, outputs_type)
-        return learn_rounding(made.graph, made.filters, samples, progress)
-
-
-class Int8Scheme(LearningScheme):
+class Int8Scheme(TpuScheme):
     """Every layer in INT8."""
 
     name = "int8"
@@ -182,12 +190,18 @@ class MixBf16Scheme(TpuScheme):
     default = Precision.MIX_BF16
 
 
-class MixedScheme(LearningScheme):
+class MixedScheme(TpuScheme):
     """INT8, but for layers that the plan names and those that INT8 cannot do."""
 
     name = "mixed"
     default = Precision.INT8
     mixes = True
+
+
+def _few(graph: Graph) -> int:
+    """Samples for weights in BF16: 16, less for a network so large that it takes minutes."""
+    work = sum(macs(graph, op) for op in graph)
+    return min(16, max(2, _LEARNING_WORK // max(work, 1)))
 
 
 def spec_of(chip: Chip) -> ChipSpec:

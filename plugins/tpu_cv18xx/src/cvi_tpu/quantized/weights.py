@@ -9,6 +9,7 @@ import numpy as np
 
 from cvi.errors import ModelError
 from cvi.ir import Array
+from cvi_tpu.quantized.rounding import Roundings
 from cvi_tpu.quantized.scales import STEPS, rate
 
 _BLOCK = 1 << 20  # weights in fp64 at a time
@@ -55,12 +56,29 @@ class RealFilter:
     x_zero: int
     biased: bool
 
-    def steps(self) -> Array:
-        """The weights in steps of their channel, within int8: fp64; 0 where all are 0."""
+    def roundings(self) -> Roundings:
+        """Both neighbours of every weight in steps of its channel, within int8; 0 where all
+        are 0."""
         divisors = np.where(self.scales > 0, self.scales, 1.0)
         wide = self.weight.astype(np.float64) / divisors.reshape(-1, *[1] * (self.weight.ndim - 1))
-        within: Array = np.clip(wide, -128, 127)
-        return within
+        steps = np.clip(wide, -128, 127)
+        nearest = np.rint(steps)
+        return Roundings(steps, nearest, nearest + np.sign(steps - nearest))
+
+    def centre(self, mean: Array) -> Array:
+        """The integers [g, k] for which the result has no error: those of the means, which the
+        bias corrects, else of 0. mean: of the integers that are seen."""
+        if self.means is None:
+            return np.full(mean.shape, float(self.x_zero))
+        means = self.means / self.x_scale + self.x_zero
+        groups, size = mean.shape
+        return np.repeat(means.reshape(groups, -1), size // (len(means) // groups), axis=1)
+
+    def learned(self, weight: Array, mean: Array) -> tuple[Array, Array | None]:
+        """The stored weights and bias when the weights become these integers."""
+        del mean  # that of the float network is known
+        made = self.rounded(weight.astype(np.int8))
+        return made.weight, made.bias
 
     def nearest(self) -> Filter:
         """The filter with every weight rounded to nearest."""

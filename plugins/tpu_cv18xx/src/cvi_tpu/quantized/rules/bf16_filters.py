@@ -10,6 +10,7 @@ import numpy as np
 from cvi.ir import Array, DType
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.bf16 import decode, encode
+from cvi_tpu.quantized.bf16_weights import RealBf16Filter
 from cvi_tpu.quantized.mix_bf16 import quantise_rows
 from cvi_tpu.quantized.ops import Bf16Conv2d, Bf16MinConstant
 from cvi_tpu.quantized.rewriter import Chain, Operand
@@ -23,16 +24,20 @@ _SHARE = 4  # weights and input of a pass take at most a quarter each of a lane
 @dataclass(frozen=True)
 class Bf16Kernel:
     """A filter in BF16; bias is fp32 or None. rows: what makes BF16 of int8 weights, the scale
-    and the zero point of every output channel."""
+    and the zero point of every output channel. source: what BF16 weights were made of."""
 
     weight: Array
     bias: Array | None
     relu: bool
     rows: tuple[Array, ...] = ()
+    source: RealBf16Filter | None = None
 
     def spread(self, change: Change) -> Bf16Kernel:
         assert not self.rows, "an int8 weight of 0 stands for its zero point"
-        return replace(self, weight=change(self.weight))
+        source = self.source
+        if source is not None:
+            source = replace(source, weight=change(source.weight))
+        return replace(self, weight=change(self.weight), source=source)
 
     def fills(self, value: float) -> bool:
         """The hardware takes the fill value of BF16 as an integer (FACTS_TPU 3.5): only 0."""
@@ -46,9 +51,12 @@ class Bf16Kernel:
         bias = "" if self.bias is None else to.store(name, "bias", self.bias)
         labels = ("scale", "zero")[: len(self.rows)]
         rows = (to.store(name, *row) for row in zip(labels, self.rows, strict=True))
+        weight = to.store(name, "weight", self.weight)
+        if self.source is not None:
+            to.filters[weight] = self.source
         conv = Bf16Conv2d(
             name="",
-            inputs=("", to.store(name, "weight", self.weight), bias, *rows),
+            inputs=("", weight, bias, *rows),
             stride=window.stride,
             pads=window.pads,
             dilation=window.dilation,
@@ -106,10 +114,13 @@ def convolve_bf16(
     stored, rows, used = _stored(weight, int8=chain.to.int8_weights)
     means = means_of(chain.to, chain.layer, weight.shape[1] * window.group)
     if means is not None:
-        lost = mean_loss(weight, decode(used), means)
-        bias = lost if bias is None else bias + lost
+        bias = np.zeros(len(weight)) if bias is None else bias
+    source = None if rows else RealBf16Filter(weight=weight, bias=bias)
+    if means is not None:
+        assert bias is not None
+        bias = bias + mean_loss(weight, decode(used), means)
     real = None if bias is None else bias.astype(np.float32)
-    place(chain, window, Bf16Kernel(stored, real, relu, rows))
+    place(chain, window, Bf16Kernel(stored, real, relu, rows, source))
 
 
 def _stored(weight: Array, *, int8: bool) -> tuple[Array, tuple[Array, ...], Array]:
