@@ -19,6 +19,7 @@ from cvi.evaluate.labels import read_labelled
 from cvi.execute import evaluate, float_session
 from cvi.flow import stages
 from cvi.flow.images import with_preprocess
+from cvi.flow.job import AUTO, LEARNED, NEAREST
 from cvi.flow.progress import Silent
 from cvi.flow.real import quantised_inputs, real_values
 from cvi.hookspecs import LearnsRounding
@@ -26,7 +27,7 @@ from cvi.ir import Array, Graph
 from cvi.ops import Reshape, Softmax
 from cvi.precision import Precision, PrecisionPlan
 from cvi.preprocess.dataset import find_images, samples, select, shuffled
-from cvi.search.select import ranked
+from cvi.search.order import ordered
 from cvi.search.sensitivity import losses
 
 IMAGES = SHARED / "images" / "imagenet_val500"
@@ -80,26 +81,34 @@ class Bench:
         )
 
     def order(self, table: CalibrationTable) -> list[str]:
-        """All layers that compute in INT8, as `cvi search` ranks them for BF16."""
+        """All layers that compute in INT8, as `cvi search` orders them for BF16."""
         int8, images = self.quantised(table, "int8"), self.training[:SEARCHED]
         found = losses(self.graph, int8, images, executors=plugins.executors())
-        return ranked({loss.layer: loss.loss for loss in found})
+        return list(ordered(self.graph, {loss.layer: loss for loss in found}))
 
     def quantised(
-        self, table: CalibrationTable | None, scheme: str, layers: Sequence[str] = ()
+        self,
+        table: CalibrationTable | None,
+        scheme: str,
+        layers: Sequence[str] = (),
+        rounding: str = AUTO,
     ) -> Graph:
         """As `cvi convert` makes it with the training images; layers: in BF16."""
         default = Precision.BF16 if scheme == "bf16" else Precision.INT8
         plan = PrecisionPlan(default, dict.fromkeys(layers, Precision.BF16))
-        found = plugins.scheme(scheme)
+        found, chip = plugins.scheme(scheme), plugins.chip(CHIP)
         assert isinstance(found, LearnsRounding)
+        if rounding == NEAREST:
+            return found.quantize(
+                self.graph, table, plan, chip, inputs_type="auto", outputs_type="fp32"
+            )
         return found.quantize_learned(
             self.graph,
             table,
             plan,
-            plugins.chip(CHIP),
+            chip,
             shuffled(self.training),
-            all_weights=False,
+            all_weights=rounding == LEARNED,
             inputs_type="auto",
             outputs_type="fp32",
             progress=Silent(),

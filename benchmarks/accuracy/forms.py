@@ -13,6 +13,7 @@ from benchmarks.accuracy.kept import Kept
 from benchmarks.accuracy.scores import Score
 
 from cvi.calibrate.table import CalibrationTable
+from cvi.flow.job import LEARNED, NEAREST
 
 FP32, INT8, BF16 = "FP32", "INT8", "BF16"
 MIXED = {f"mixed {count}": count for count in (6, 10, 15)}
@@ -89,13 +90,16 @@ def _forms(bench: Bench, kept: Kept) -> dict[str, Measure]:
 _AROUND_0_KLD = "INT8 around 0, KLD"
 _AROUND_0 = "INT8 around 0"
 _NO_MEANS = "INT8, no means"
-_BF16_NO_MEANS = "BF16, no means"
+_LEARNED = "INT8, learned rounding"
+_BF16_NEAREST = "BF16, rounded to nearest"
+_BF16_NO_MEANS = "BF16, rounded to nearest, no means"
 
 
 def method_forms() -> list[str]:
     """INT8 without what is new, with each part of it, and with other thresholds."""
     others = [f"INT8, {method}" for method in METHODS]
-    return [_AROUND_0_KLD, _AROUND_0, _NO_MEANS, *others, _BF16_NO_MEANS]
+    int8 = [_AROUND_0_KLD, _AROUND_0, _NO_MEANS, *others, _LEARNED]
+    return [*int8, _BF16_NO_MEANS, _BF16_NEAREST]
 
 
 def _methods(bench: Bench, kept: Kept) -> dict[str, Measure]:
@@ -110,6 +114,9 @@ def _methods(bench: Bench, kept: Kept) -> dict[str, Measure]:
     def by(method: str) -> Score:
         return int8(f"INT8, {method}", bench.table(method))
 
+    def nearest(form: str, table: CalibrationTable | None) -> Score:
+        return bench.score(form, bench.quantised(table, "bf16", rounding=NEAREST))
+
     def known() -> CalibrationTable:
         return kept.table(bench.table)
 
@@ -118,7 +125,9 @@ def _methods(bench: Bench, kept: Kept) -> dict[str, Measure]:
         _AROUND_0: lambda: symmetric(_AROUND_0, known()),
         _NO_MEANS: lambda: int8(_NO_MEANS, without_means(known())),
         **{f"INT8, {method}": partial(by, method) for method in METHODS},
-        _BF16_NO_MEANS: lambda: bench.score(_BF16_NO_MEANS, bench.quantised(None, "bf16")),
+        _LEARNED: lambda: bench.score(_LEARNED, bench.quantised(known(), "int8", rounding=LEARNED)),
+        _BF16_NO_MEANS: lambda: nearest(_BF16_NO_MEANS, None),
+        _BF16_NEAREST: lambda: nearest(_BF16_NEAREST, known()),
     }
 
 

@@ -24,7 +24,8 @@ from cvi.flow.real import quantised_inputs, real_values
 from cvi.ir import Array, Graph, storage
 from cvi.precision import Precision, PrecisionPlan
 from cvi.preprocess.dataset import find_images, samples
-from cvi.search.select import ranked
+from cvi.search.order import ordered
+from cvi.search.sensitivity import Loss
 
 NETWORK = "mobilenet_v1_025"
 LAYERS = (0, 2, 6, 8, 10)
@@ -73,7 +74,8 @@ def _measured(folder: Path) -> SearchCost:
     _run(folder, *words, "--input-num", "30", "--loss-table", losses, "-o", folder / "again.txt")
     target = _run(folder, *words, "--input-num", "30", "--target", "cos=0.99", "-o", aimed)
     network = storage.load(graph)
-    order = ranked(dict(json.loads(line) for line in losses.read_text().splitlines()[1:]))
+    found = [Loss(*json.loads(line)) for line in losses.read_text().splitlines()[1:]]
+    order = list(ordered(network, {loss.layer: loss for loss in found}))
     thresholds = CalibrationTable.read(table)
     counts = [*LAYERS, len(PrecisionPlan.read(aimed, network).layers)]
     reached = [_similar(network, thresholds, order[:n], n) for n in dict.fromkeys(counts)]

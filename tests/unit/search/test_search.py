@@ -87,7 +87,7 @@ def test_a_search_goes_on_from_its_loss_table(
 ) -> None:
     assert main([*_COMMAND, "--loss-table", "losses"]) == 0
     lines = (world / "losses").read_text().splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 5
     (world / "losses").write_text("\n".join(lines[:3]) + "\n")
     capsys.readouterr()
     assert main([*_COMMAND, "--loss-table", "losses"]) == 0

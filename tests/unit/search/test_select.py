@@ -8,14 +8,10 @@ import numpy as np
 import pytest
 
 from cvi.errors import InputError
-from cvi.search.select import Target, best_of, ranked, until, within_slowdown
+from cvi.search.select import Target, best_of, until, within_slowdown
 
 _LOSSES = {"a": 0.1, "b": 3.0, "c": 0.5, "d": 3.0, "e": 0.0}
 _ORDER = ["b", "d", "c", "a", "e"]
-
-
-def test_layers_are_ranked_by_loss_and_equal_ones_stay_in_order() -> None:
-    assert ranked(_LOSSES) == _ORDER
 
 
 @pytest.mark.parametrize("needed", range(6))

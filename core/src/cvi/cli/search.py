@@ -89,10 +89,11 @@ def search(
             loss_table=loss_table,
             progress=progress,
         )
-    rows = [("layer", "op", "loss", "precision", "M MACs")]
+    rows = [("layer", "op", "loss alone", "gain", "precision", "M MACs")]
     for row in found.rows:
         mode = "BF16" if row.chosen else "INT8"
-        rows.append((row.layer, row.kind, f"{row.loss:.3e}", mode, f"{row.macs / 1e6:.2f}"))
+        numbers = (f"{row.loss:.3e}", f"{row.gain:.3e}", mode, f"{row.macs / 1e6:.2f}")
+        rows.append((row.layer, row.kind, *numbers))
     print_table(rows)
     typer.echo(f"{output}: {len(found.selection.layers)} of {len(found.rows)} layers in BF16")
     if goal:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +25,9 @@ from cvi.macs import macs
 from cvi.precision import Precision, PrecisionPlan
 from cvi.preprocess.dataset import find_images, samples, select
 from cvi.search.journal import Journal, digest_of
-from cvi.search.select import Selection, Target, best_of, ranked, until, within_slowdown
-from cvi.search.sensitivity import candidates, losses
+from cvi.search.order import ordered
+from cvi.search.select import Selection, Target, best_of, until, within_slowdown
+from cvi.search.sensitivity import Loss, candidates, losses
 
 PathLike = str | os.PathLike[str]
 
@@ -47,19 +48,21 @@ class Budget:
 
 @dataclass(frozen=True)
 class Row:
-    """A layer of the result: its loss when it alone is in INT8, whether it is chosen, and its
+    """A layer of the result: its loss when it alone is in INT8, what BF16 takes away of all
+    loss when the layers before it are in BF16 (gain), whether it is chosen, and its
     multiply-accumulates."""
 
     layer: str
     kind: str
     loss: float
+    gain: float
     chosen: bool
     macs: int
 
 
 @dataclass(frozen=True)
 class Search:
-    """The result of `search_precision`. rows: in order of the loss."""
+    """The result of `search_precision`. rows: in the order in which layers go to BF16."""
 
     plan: PrecisionPlan
     rows: tuple[Row, ...]
@@ -102,12 +105,13 @@ def search_precision(
         loaded(Path(graph)), CalibrationTable.read(Path(calibration_table)), plugins.chip(chip)
     )
     images = list(samples(network.graph, [(one.file,) for one in data]))
-    found = _ranked(network, images, None if loss_table is None else Path(loss_table), told)
+    found = _measured(network, images, None if loss_table is None else Path(loss_table), told)
     told.stage("select", "choose layers for BF16")
-    selection = _selected(network, found, budget, images, data if labels else (), told)
+    order = ordered(network.graph, found)
+    selection = _selected(network, order, budget, images, data if labels else (), told)
     plan = PrecisionPlan(Precision.INT8, dict.fromkeys(selection.layers, Precision.BF16))
     plan.write(output)
-    return Search(plan, tuple(_rows(network.graph, found, selection)), selection)
+    return Search(plan, tuple(_rows(network.graph, found, order, selection)), selection)
 
 
 @dataclass(frozen=True)
@@ -149,10 +153,10 @@ def _joined(values: Mapping[str, Array], names: Sequence[str]) -> Array:
     return np.concatenate([values[name].reshape(-1).astype(np.float64) for name in names])
 
 
-def _ranked(
+def _measured(
     network: _Network, images: Sequence[Mapping[str, Array]], path: Path | None, told: Progress
-) -> dict[str, float]:
-    """The loss of every layer, from the journal or measured now."""
+) -> dict[str, Loss]:
+    """The losses of every layer, from the journal or measured now."""
     told.stage("rank", "measure each layer")
     quantised = network.mixed(())
     total = len(candidates(network.graph, quantised))
@@ -170,13 +174,13 @@ def _ranked(
 
 def _selected(
     network: _Network,
-    found: Mapping[str, float],
+    gains: Mapping[str, float],
     budget: Budget,
     images: Sequence[Mapping[str, Array]],
     data: Sequence[Labelled],
     told: Progress,
 ) -> Selection:
-    order = ranked(found)
+    order = list(gains)
     if budget.max_layers is not None:
         order = order[: budget.max_layers]
     if budget.max_slowdown is not None:
@@ -189,7 +193,7 @@ def _selected(
         told.note(f"{len(layers)} layers in BF16: {target.measure} {abs(value):.5g}")
         return value
 
-    return until(order, found, tell, target.least) if budget.target else best_of(order, tell)
+    return until(order, gains, tell, target.least) if budget.target else best_of(order, tell)
 
 
 def _measure(
@@ -222,12 +226,14 @@ def _hits(rows: Sequence[Array], data: Sequence[Labelled]) -> int:
     return sum(predict(one, row).rank == 0 for one, row in zip(data, scores, strict=False))
 
 
-def _rows(graph: Graph, found: Mapping[str, float], selection: Selection) -> list[Row]:
+def _rows(
+    graph: Graph, found: Mapping[str, Loss], gains: Mapping[str, float], selection: Selection
+) -> Iterator[Row]:
     chosen = set(selection.layers)
-    return [
-        Row(name, graph[name].kind, found[name], name in chosen, macs(graph, graph[name]))
-        for name in ranked(found)
-    ]
+    for name, gain in gains.items():
+        loss = found[name].loss
+        assert loss is not None
+        yield Row(name, graph[name].kind, loss, gain, name in chosen, macs(graph, graph[name]))
 
 
 def _data(

@@ -16,7 +16,7 @@ from pathlib import Path
 from cvi.ir import Array, Graph
 from cvi.search.sensitivity import Loss
 
-_FORMAT = "cvi losses 1"
+_FORMAT = "cvi losses 2"
 
 
 class Journal:
@@ -25,21 +25,21 @@ class Journal:
     def __init__(self, path: Path | None, digest: str) -> None:
         self._path = path
         self._head = {"format": _FORMAT, "digest": digest}
-        self.losses: dict[str, float] = self._read() if path else {}
+        self.losses: dict[str, Loss] = self._read() if path else {}
         if path and not self.losses:
             path.write_text(json.dumps(self._head) + "\n")
 
     def add(self, loss: Loss) -> None:
         """Note a loss, in the file too before this returns."""
-        self.losses[loss.layer] = loss.loss
+        self.losses[loss.layer] = loss
         if self._path is None:
             return
         with self._path.open("a") as file:
-            file.write(json.dumps([loss.layer, loss.loss]) + "\n")
+            file.write(json.dumps([loss.layer, loss.loss, loss.rounding]) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
-    def _read(self) -> dict[str, float]:
+    def _read(self) -> dict[str, Loss]:
         assert self._path is not None
         try:
             lines = self._path.read_text().split("\n")
@@ -50,8 +50,8 @@ class Journal:
             return {}
         if lines[-1]:  # cut off while it was written: leave only whole lines
             self._path.write_text("".join(f"{line}\n" for line in lines[:-1]))
-        pairs = [line for line in whole[1:] if isinstance(line, list) and len(line) == 2]
-        return {str(name): float(value) for name, value in pairs}
+        found = [Loss(*line) for line in whole[1:] if isinstance(line, list) and len(line) == 3]
+        return {loss.layer: loss for loss in found}
 
 
 def _parsed(line: str) -> object:

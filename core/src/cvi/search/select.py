@@ -1,7 +1,6 @@
-"""Choosing the layers for BF16 from their losses, under a budget.
+"""Choosing how many layers of an order go to BF16, under a budget.
 
-Layers are taken in order of their loss, the greatest first; a budget says how many. A
-target is looked for among the prefixes of this order: the first guess comes from the
+A target is looked for among the prefixes of the order: the first guess comes from the
 losses, which about add up, and every guess is measured on the mixed network itself.
 """
 
@@ -49,17 +48,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Selection:
-    """layers: in BF16, in order of their loss. reached: the measure with these. measured: by
+    """layers: in BF16, in order. reached: the measure with these. measured: by
     number of layers, what each guess gave."""
 
     layers: tuple[str, ...]
     reached: float
     measured: Mapping[int, float]
-
-
-def ranked(losses: Mapping[str, float]) -> list[str]:
-    """The layers in order of their loss, the greatest first; equal ones stay in order."""
-    return sorted(losses, key=lambda name: -losses[name])
 
 
 def within_slowdown(order: Sequence[str], cost: Measure, most: float) -> int:
@@ -90,7 +84,8 @@ def best_of(order: Sequence[str], measure: Measure) -> Selection:
 def until(
     order: Sequence[str], losses: Mapping[str, float], measure: Measure, least: float
 ) -> Selection:
-    """The fewest layers of an order with which `measure` reaches `least`.
+    """The fewest layers of an order with which `measure` reaches `least`. losses: what each
+    layer takes away, those before it in BF16.
 
     The measure is taken to grow with the layers, as it does but for chance. When all of
     them do not reach it, the best of what was measured is chosen, and `reached` tells.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,23 +18,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Loss:
-    """loss: mean over images and outputs of the relative error |y - y32|^2 / |y32|^2 when
-    only this layer is in INT8; errors of several layers about add up."""
+    """What INT8 does to the outputs: means over images and outputs of the relative error
+    |y - y32|^2 / |y32|^2; errors of several layers about add up.
+
+    loss: when only this layer is in INT8, its operands and its result too; None of an input.
+    rounding: when only its result is rounded to int8.
+    """
 
     layer: str
-    loss: float
+    loss: float | None
+    rounding: float
 
 
 def candidates(graph: Graph, quantised: Graph) -> list[str]:
-    """Layers that compute in INT8: BF16 could change something there."""
+    """Network inputs that are int8, and layers that compute in INT8: BF16 could change
+    something there."""
     return [
         op.name
         for op in needed_ops(graph, graph.outputs)
-        if not isinstance(op, (Input, Movement)) and _computes(op, quantised)
+        if not isinstance(op, Movement) and _is_int8(op, quantised)
     ]
 
 
-def _computes(op: Op, quantised: Graph) -> bool:
+def _is_int8(op: Op, quantised: Graph) -> bool:
     found = quantised.get(op.name)
     return found is not None and found.type.dtype is DType.INT8
 
@@ -44,19 +50,26 @@ def losses(
     quantised: Graph,
     images: Sequence[Mapping[str, Array]],
     *,
-    known: Mapping[str, float] | None = None,
+    known: Container[str] = (),
     executors: Sequence[Executor] = (),
 ) -> Iterator[Loss]:
-    """The loss of every candidate, in execution order, as soon as it is known.
+    """The losses of every candidate, in execution order, as soon as they are known.
 
     known: layers that need not be measured again; they are not given.
     """
-    wanted = set(candidates(graph, quantised)) - set(known or {})
+    wanted = {name for name in candidates(graph, quantised) if name not in known}
     walk = Walk(graph, images, executors)
     for op in walk:
-        alone = layer_alone(quantised, op) if op.name in wanted else None
+        if op.name not in wanted:
+            continue
+        rounding = walk.harm(op, _rounded(op, quantised, walk.live))
+        if isinstance(op, Input):
+            yield Loss(op.name, None, rounding)
+            continue
+        alone = layer_alone(quantised, op)
         if alone is not None:
-            yield Loss(op.name, walk.harm(op, _results(op, alone, quantised, walk.live)))
+            results = _results(op, alone, quantised, walk.live)
+            yield Loss(op.name, walk.harm(op, results), rounding)
 
 
 def layer_alone(quantised: Graph, layer: Op) -> Graph | None:
@@ -72,6 +85,13 @@ def layer_alone(quantised: Graph, layer: Op) -> Graph | None:
     if any(isinstance(op, Input) for op in ops):
         return None
     return piece(quantised, given, ops[::-1], (layer.name,))
+
+
+def _rounded(op: Op, quantised: Graph, live: Sequence[Values]) -> list[Array]:
+    """The float results as the int8 tensor holds them."""
+    kind = quantised.type_of(op.name)
+    holder = Input(name=op.name, type=kind)
+    return [real(quantised_input(holder, values[op.name]), kind) for values in live]
 
 
 def _results(op: Op, alone: Graph, quantised: Graph, live: Sequence[Values]) -> list[Array]:
