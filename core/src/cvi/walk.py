@@ -14,6 +14,7 @@ import numpy as np
 
 from cvi.execute import float_session, needed_ops
 from cvi.ir import Array, Graph, Input, Op
+from cvi.threads import each
 
 if TYPE_CHECKING:
     from cvi.hookspecs import Executor, ExecutorSession
@@ -57,20 +58,25 @@ class Walk:
             self._forget(op, last)
 
     def _compute(self, op: Op) -> None:
-        if not isinstance(op, Input):
-            for values in self.live:
-                values[op.name] = op.evaluate(*_operands(op, self.graph, values))
+        if isinstance(op, Input):
+            return
+        results = each(lambda v: op.evaluate(*_operands(op, self.graph, v)), self.live)
+        for values, result in zip(self.live, results, strict=True):
+            values[op.name] = result
 
     def harm(self, op: Op, results: Sequence[Array]) -> float:
         """What other results of the visited op, one per image, do to the outputs: the mean over
         images and outputs of |y - y32|^2 / |y32|^2."""
         rest, session = self._rest_of(op)
-        errors = []
-        for values, result, reference in zip(self.live, results, self._expected(), strict=True):
+
+        def error(image: tuple[Values, Array, Values]) -> float:
+            values, result, reference = image
             known = {**values, op.name: result}
             fed = {one.name: known[one.name] for one in rest.inputs}
-            errors.append(relative_error(session.run(fed), reference))
-        return float(np.mean(errors))
+            return relative_error(session.run(fed), reference)
+
+        images = zip(self.live, results, self._expected(), strict=True)
+        return float(np.mean(each(error, images)))
 
     def _rest_of(self, op: Op) -> tuple[Graph, ExecutorSession]:
         if self._rest is None or self._rest[0] != op.name:
@@ -83,7 +89,7 @@ class Walk:
     def _expected(self) -> list[Values]:
         if not self._references:
             session = float_session(self.graph, self.graph.outputs, self._executors)
-            self._references = [session.run(image) for image in self._images]
+            self._references = each(session.run, self._images)
         return self._references
 
     def _forget(self, op: Op, last: Mapping[str, str]) -> None:

@@ -28,6 +28,7 @@ from cvi.search.journal import Journal, digest_of
 from cvi.search.order import ordered
 from cvi.search.select import Selection, Target, best_of, until, within_slowdown
 from cvi.search.sensitivity import Loss, candidates, losses
+from cvi.threads import each
 
 PathLike = str | os.PathLike[str]
 
@@ -132,11 +133,12 @@ class _Network:
     def outputs(self, layers: Sequence[str], images: Sequence[Mapping[str, Array]]) -> list[Array]:
         """The real outputs of the mixed network, joined in one row per run."""
         quantised = self.mixed(layers)
-        rows = []
-        for image in images:
+
+        def row(image: Mapping[str, Array]) -> Array:
             values = evaluate(quantised, quantised_inputs(quantised, image), exact=False)
-            rows.append(_joined(real_values(quantised, values), quantised.outputs))
-        return rows
+            return _joined(real_values(quantised, values), quantised.outputs)
+
+        return each(row, images)
 
     def cycles(self, layers: Sequence[str]) -> float:
         """The estimated cycles of the program."""

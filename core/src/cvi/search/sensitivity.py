@@ -10,6 +10,7 @@ from cvi.execute import evaluate, needed_ops
 from cvi.flow.real import quantised_input, real
 from cvi.ir import Array, DType, Graph, Input, Op
 from cvi.ops import Movement
+from cvi.threads import each
 from cvi.walk import Values, Walk, piece
 
 if TYPE_CHECKING:
@@ -97,8 +98,9 @@ def _rounded(op: Op, quantised: Graph, live: Sequence[Values]) -> list[Array]:
 def _results(op: Op, alone: Graph, quantised: Graph, live: Sequence[Values]) -> list[Array]:
     """What the layer gives in INT8 for the float operands, as real numbers."""
     kind = quantised.type_of(op.name)
-    results = []
-    for values in live:
+
+    def result(values: Values) -> Array:
         fed = {one.name: quantised_input(one, values[one.name]) for one in alone.inputs}
-        results.append(real(evaluate(alone, fed)[op.name], kind))
-    return results
+        return real(evaluate(alone, fed)[op.name], kind)
+
+    return each(result, live)
