@@ -54,8 +54,9 @@ for byte; BF16 graphs with sums in any order. The scheme is that for CV183x.
 - Networks of another task (digits, CIFAR-10, person or not) see the same images; only their
   difference to FP32 counts: no image is right or lost (–).
 - **FP32** is our float graph; of a full-integer model, with the real numbers that its integers
-  stand for. **mixed n**: the n layers of greatest loss in BF16, ranked by `cvi search` with
-  {SEARCHED} of the training images; networks of fewer layers are all BF16 then.
+  stand for. **mixed n**: n layers in BF16, the first ones in the order that `cvi search` finds
+  with {SEARCHED} of the training images; networks of fewer layers are all BF16 then. Weights in
+  BF16 are rounded as up to 16 of the training images suggest (`--rounding auto`).
 - **tpu_mlir INT8**: the vendor-derived toolchain, version 1.30.2: its default calibration (KLD)
   on the same 100 images, INT8, its own interpreter on the same 500 tensors; output before the
   softmax as ours. It can neither calibrate TFLite models nor compute their integers on these
@@ -68,7 +69,9 @@ stored *from -128 on* instead of around 0, in all 256 integers of a byte, where 
 read it; zero points go into biases and cost nothing. And rounding errors of weights do not
 average out over inputs that are never negative: calibration keeps the *mean* of every channel,
 and what the rounded weights add for these means is taken out of the bias, in BF16 too. *INT8
-around 0, KLD* is the vendor's arithmetic (symmetric, no correction) on our code.
+around 0, KLD* is the vendor's arithmetic (symmetric, no correction) on our code. BF16 weights
+are rounded as the calibration images suggest, with which every network measured gains; with INT8
+weights some lose, so there it is an option ([quantisation](quantisation.md)).
 """
 
 _HEAD = ("network", "form", "top-1", "top-5", "lost", "changed", "KL", "CPU s")
@@ -180,7 +183,7 @@ def _methods(found: Sequence[Found]) -> list[str]:
         f"{one.entry.name} {one.ranked[0]} in {one.ranked[1]:.0f} s" for one in found if one.ranked
     ]
     if ranked:
-        said = "Layers ranked for mixed precision, CPU seconds: "
+        said = "Layers put in order for mixed precision, CPU seconds: "
         lines += [said + "; ".join(ranked) + ".", ""]
     return lines
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cvi import plugins
-from cvi.calibrate.calibrate import calibrate
+from cvi.calibrate.calibrate import _Telling, calibrate
 from cvi.calibrate.table import CalibrationTable, Threshold
 from cvi.calibrate.tune import rounded, tuned
 from cvi.execute import evaluate
@@ -92,8 +92,41 @@ def test_calibration_with_auto_is_never_of_another_threshold() -> None:
     chosen = calibrate(graph, _images(), method="auto", tuned_on=2)
     every = [calibrate(graph, _images(), method=m) for m in ("kld", "max")]
     for name, entry in chosen.entries.items():
-        assert entry in [table.entries[name] for table in every]
+        if name != "y":
+            assert entry in [table.entries[name] for table in every]
+    largest = every[1].entries["y"].threshold
+    assert chosen.entries["y"].threshold == pytest.approx(1.2 * largest, rel=1e-3)
     assert chosen.means == every[0].means
+
+
+def test_samples_for_trials_hold_the_largest_values() -> None:
+    few = _Telling(4)
+    for i in range(100):
+        tensors = {name: np.full(3, 1.0, np.float32) for name in "abc"}
+        if i == 37:
+            tensors["a"][1] = tensors["b"][0] = 9.0
+        if i == 80:
+            tensors["c"][2] = -7.0
+        few.add({"x": np.array([i])}, tensors)
+    kept = [int(sample["x"][0]) for sample in few.samples]
+    assert len(kept) == 4 and {37, 80} < set(kept)
+    assert kept == sorted(kept)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 16])
+def test_so_many_samples_are_tried(count: int) -> None:
+    few, random = _Telling(count), np.random.default_rng(3)
+    for i in range(9):
+        few.add({"x": np.array([i])}, {"a": random.random(4), "b": random.random(4)})
+    assert len({int(sample["x"][0]) for sample in few.samples}) == min(count, 9)
+
+
+def test_samples_are_drawn_with_equal_chances() -> None:
+    few = _Telling(40)
+    for i in range(400):
+        few.add({"x": np.array([i])}, {"a": np.zeros(1)})
+    kept = np.array([sample["x"][0] for sample in few.samples])
+    assert [60 < np.percentile(kept, 25) < 160, 240 < np.percentile(kept, 75) < 340] == [True, True]
 
 
 def test_rounding_by_hand() -> None:

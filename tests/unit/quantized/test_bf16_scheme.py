@@ -104,6 +104,34 @@ def test_movements_stay_where_their_operand_is() -> None:
     assert quantised["r"].type.dtype is DType.INT8
 
 
+def _conv(name: str, source: str) -> ops.Conv2d:
+    return ops.Conv2d(name=name, inputs=(source, "w", ""))
+
+
+@pytest.mark.parametrize(
+    ("planned", "kinds"),
+    [
+        ("ab", ("BF16", "BF16")),  # between two layers in BF16
+        ("ac", ("BF16", "BF16")),  # one of its readers is enough
+        ("a", ("INT8", "INT8")),
+        ("bc", ("INT8", "INT8")),
+        ("abm", ("BF16", "BF16")),  # as planned
+    ],
+)
+def test_maxima_and_clamps_follow_their_neighbours(planned: str, kinds: tuple[str, str]) -> None:
+    graph = network(
+        _conv("a", "x"),
+        ops.MaxPool2d(name="m", inputs=("a",), kernel=(2, 2)),
+        ops.Permute(name="p", inputs=("m",), order=(0, 1, 3, 2)),
+        ops.Clip(name="clip", inputs=("p",), minimum=-0.5, maximum=0.25),
+        _conv("b", "clip"), _conv("c", "clip"),
+        outputs=("b", "c"), w=np.random.default_rng(0).standard_normal((4, 4, 1, 1)),
+    )  # fmt: skip
+    plan = PrecisionPlan(Precision.INT8, dict.fromkeys(planned, Precision.BF16))
+    made = MixedScheme().quantize(graph, calibrated(graph, samples(graph)), plan, BareChip())
+    assert (made["m"].type.dtype.name, made["clip"].type.dtype.name) == kinds
+
+
 def test_joined_tensors_keep_their_common_type() -> None:
     layers = [
         ops.Neg(name="a", inputs=("x",)),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cvi.ir import Graph, Input, TensorType
-from cvi.ops import Add, Concat, Relu
+from cvi.ops import Add, Concat, MaxPool2d, Sigmoid
 from cvi.search.order import ordered
 from cvi.search.sensitivity import Loss
 
@@ -18,7 +18,7 @@ def _chain(*names: str) -> Graph:
     graph = Graph("chain")
     graph.add(Input(name="x", type=TensorType((1, 2, 2, 2))))
     for name in names:
-        graph.add(Relu(name=name, inputs=(graph.ops[-1].name,)))
+        graph.add(Sigmoid(name=name, inputs=(graph.ops[-1].name,)))
     graph.outputs = (names[-1],)
     return graph
 
@@ -55,9 +55,9 @@ def test_what_only_moves_elements_joins_tensors() -> None:
     graph = Graph("net")
     graph.add(Input(name="x", type=TensorType((1, 2, 2, 2))))
     for name in "ab":
-        graph.add(Relu(name=name, inputs=("x",)))
+        graph.add(Sigmoid(name=name, inputs=("x",)))
     graph.add(Concat(name="cat", inputs=("a", "b")))
-    graph.add(Relu(name="c", inputs=("cat",)))
+    graph.add(Sigmoid(name="c", inputs=("cat",)))
     graph.outputs = ("c",)
     losses = {
         "x": Loss("x", None, 0.0), "a": Loss("a", 6.0, 5.0), "b": Loss("b", 2.0, 1.0),
@@ -69,8 +69,8 @@ def test_what_only_moves_elements_joins_tensors() -> None:
 def test_gains_add_up_and_a_layer_that_gains_nothing_is_last() -> None:
     graph = Graph("net")
     graph.add(Input(name="x", type=TensorType((1, 2, 2, 2))))
-    graph.add(Relu(name="a", inputs=("x",)))
-    graph.add(Relu(name="b", inputs=("x",)))
+    graph.add(Sigmoid(name="a", inputs=("x",)))
+    graph.add(Sigmoid(name="b", inputs=("x",)))
     graph.add(Add(name="c", inputs=("a", "b")))
     graph.outputs = ("c",)
     rounding = {"x": 1.0, "a": 2.0, "b": 3.0, "c": 4.0}
@@ -101,3 +101,16 @@ def _left(
     int8 = [name for name in own if name not in bf16]
     tensors = {tensor for name in int8 for tensor in (name, *graph[name].inputs)}
     return sum(own[name] for name in int8) + sum(rounding[tensor] for tensor in tensors)
+
+
+def test_what_follows_its_neighbours_is_no_layer_of_the_order() -> None:
+    graph = _chain("a", "b")
+    graph.add(MaxPool2d(name="pool", inputs=("b",), kernel=(2, 2)))
+    graph.add(Sigmoid(name="c", inputs=("pool",)))
+    graph.outputs = ("c",)
+    losses = {
+        "x": Loss("x", None, 0.0), "a": Loss("a", 4.0, 1.0), "b": Loss("b", 12.0, 11.0),
+        "c": Loss("c", 12.0, 0.0),
+    }  # fmt: skip
+    assert ordered(graph, losses) == pytest.approx({"c": 1.0, "b": 11.0, "a": 4.0})
+    assert list(ordered(graph, losses)) == ["c", "b", "a"]

@@ -320,11 +320,11 @@ _OPTIONS = {
 
 
 def tuning_samples(graph: Graph) -> int:
-    """With how many samples thresholds are tried: 8, fewer for networks so large that this
+    """With how many samples thresholds are tried: 16, fewer for networks so large that this
     would take minutes. Every layer is tried with a few thresholds, each time running the rest
     of the network: half of it on average."""
     work = sum(macs(graph, op) for op in graph) * len(graph.ops)
-    return min(8, max(1, _TUNING_WORK // max(work, 1)))
+    return min(16, max(1, _TUNING_WORK // max(work, 1)))
 
 
 def _batch(graph: Graph) -> int:

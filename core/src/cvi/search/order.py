@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cvi.ir import Graph
-from cvi.ops import Movement
+from cvi.ops import FOLLOWERS, Movement
 from cvi.search.sensitivity import Loss
 
 
@@ -67,6 +67,6 @@ class _Costs:
         op = self._graph.get(name)
         if op is None:
             return set()
-        if isinstance(op, Movement):
+        if isinstance(op, (Movement, *FOLLOWERS)):
             return set().union(*map(self._sources, op.inputs))
         return {name} & self._losses.keys()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cvi.execute import evaluate, needed_ops
 from cvi.flow.real import quantised_input, real
 from cvi.ir import Array, DType, Graph, Input, Op
-from cvi.ops import Movement
+from cvi.ops import FOLLOWERS, Movement
 from cvi.threads import each
 from cvi.walk import Values, Walk, piece
 
@@ -33,11 +33,11 @@ class Loss:
 
 def candidates(graph: Graph, quantised: Graph) -> list[str]:
     """Network inputs that are int8, and layers that compute in INT8: BF16 could change
-    something there."""
+    something there. Layers that follow their neighbours are none."""
     return [
         op.name
         for op in needed_ops(graph, graph.outputs)
-        if not isinstance(op, Movement) and _is_int8(op, quantised)
+        if not isinstance(op, (Movement, *FOLLOWERS)) and _is_int8(op, quantised)
     ]
 
 

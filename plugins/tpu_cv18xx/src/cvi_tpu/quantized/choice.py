@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cvi.ir import DType, Graph, Input, Op
-from cvi.ops import Concat, Movement
+from cvi.ops import FOLLOWERS, AvgPool2d, Concat, Movement
 from cvi.precision import Precision, PrecisionPlan
 from cvi_tpu.chip import ChipSpec
+from cvi_tpu.quantized.last_sums import sums_fit
 from cvi_tpu.quantized.registry import Constraint, Rule, all_rules, constraints_of, mixing, rule_for
 
 COMPUTES_IN = {
@@ -42,11 +43,21 @@ class Choice:
 class Choices:
     """The precision of every layer of a graph.
 
-    mixes: whether a layer may fall back to the other precision of the TPU.
+    mixes: whether a layer may fall back to the other precision of the TPU. fp32_outputs: whether
+    the network's outputs are fp32.
     """
 
-    def __init__(self, graph: Graph, plan: PrecisionPlan, spec: ChipSpec, *, mixes: bool) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        plan: PrecisionPlan,
+        spec: ChipSpec,
+        *,
+        mixes: bool,
+        fp32_outputs: bool = True,
+    ) -> None:
         self._graph, self._spec, self._mixes = graph, spec, mixes
+        self._fp32_outputs = fp32_outputs
         self._default = plan.default
         self._users = graph.users()
         self._rules = {p: all_rules(p) for p in (DType.INT8, DType.BF16, DType.FP32)}
@@ -55,6 +66,9 @@ class Choices:
             for op in graph.ops
             if not isinstance(op, Input)
         }
+        for op in graph.ops:
+            if self._gives_scores(op) or (mixes and self._follows(op, plan)):
+                self._choices[op.name] = Choice(DType.BF16)
 
     def __getitem__(self, name: str) -> Choice:
         return self._choices[name]
@@ -74,11 +88,60 @@ class Choices:
         """Precisions of the layers that read a result, through ops that only move it."""
         found: set[DType] = set()
         for user in self._users[name]:
-            if isinstance(user, Movement) and not isinstance(user, Concat):
+            if _is_moved(user):
                 found |= self.read_in(user.name)
             else:
                 found.add(self[user.name].precision)
         return frozenset(found)
+
+    def _follows(self, op: Op, plan: PrecisionPlan) -> bool:
+        """Whether a layer that is no matter of precision is computed in BF16 because what it
+        reads is, and a layer that reads it."""
+        if not isinstance(op, FOLLOWERS) or op.name in plan.layers:
+            return False
+        if self[op.name].precision is not DType.INT8 or self._obstacles(op, DType.BF16):
+            return False
+        readers = self._readers(op.name)
+        return self._computed_in(op.inputs[0]) is DType.BF16 and DType.BF16 in readers
+
+    def _gives_scores(self, op: Op) -> bool:
+        """Whether a layer in INT8 is a mean of whole images that is read as fp32: scores at the
+        network's end, for which int8 is too coarse. In BF16 the mean is its fp32 sums, which
+        costs little."""
+        if not isinstance(op, AvgPool2d) or self[op.name].precision is not DType.INT8:
+            return False
+        shape = self._graph.type_of(op.inputs[0]).shape
+        whole = op.kernel == shape[2:] and not any((*op.pads, op.relu))
+        return whole and sums_fit(shape, self._spec) and self._is_read_as_fp32(op.name)
+
+    def _is_read_as_fp32(self, name: str) -> bool:
+        """Whether only functions on the CPU and fp32 outputs read a result."""
+        if name in self._graph.outputs and not self._fp32_outputs:
+            return False
+        return all(
+            self._is_read_as_fp32(user.name)
+            if _is_moved(user)
+            else self[user.name].precision is DType.FP32
+            for user in self._users[name]
+        )
+
+    def _readers(self, name: str) -> set[DType]:
+        """As `read_in`, through followers too: these have not all been chosen yet."""
+        found: set[DType] = set()
+        for user in self._users[name]:
+            passes = _is_moved(user) or isinstance(user, FOLLOWERS)
+            found |= self._readers(user.name) if passes else {self[user.name].precision}
+        return found
+
+    def _computed_in(self, name: str) -> DType | None:
+        """The type in which a value is computed; None for inputs and constants."""
+        op = self._graph.get(name)
+        if op is None or isinstance(op, Input):
+            return None
+        if isinstance(op, Movement):
+            types = {self._computed_in(source) for source in op.inputs} - {None}
+            return types.pop() if len(types) == 1 else self[name].precision
+        return self[name].precision
 
     def rule(self, op: Op) -> Rule:
         """The rule by which a layer is computed, which must have no problems."""
@@ -132,6 +195,11 @@ _MIXED = "use --quant mixed, which computes the layer in BF16"
 
 
 _MIXING = "only matrix products and tables of embeddings have those"
+
+
+def _is_moved(op: Op) -> bool:
+    """Whether a result is that of the operand."""
+    return isinstance(op, Movement) and not isinstance(op, Concat)
 
 
 def _reason(obstacle: str) -> str:

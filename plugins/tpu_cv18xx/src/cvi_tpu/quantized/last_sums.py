@@ -1,4 +1,4 @@
-"""Keeps the sums of a network's last layer as fp32 where its outputs are fp32 anyway."""
+"""Keeps the sums of a last layer as fp32 where they are read as fp32 anyway."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from cvi_tpu.quantized import bf16
 from cvi_tpu.quantized.ops import Bf16AvgPool2d, Bf16Conv2d, Fp32Conv, Fp32FromBf16
 from cvi_tpu.quantized.ops.fp32_sums import parts_of
 
+BF16_BYTES = 2
 _SHARE = 4  # of a lane, what one channel of the operand may take
 
 
 def keep_last_sums(graph: Graph, spec: ChipSpec) -> Graph:
-    """The graph in which outputs that are cast from BF16 to fp32 are fp32 sums, where they
-    come from a filter or a mean of one pixel, through nothing but reshapes."""
+    """The graph in which what is cast from BF16 to fp32 (outputs, operands of functions on the
+    CPU) is fp32 sums, where it comes from a filter or a mean of one pixel, through nothing but
+    reshapes."""
     changed: dict[str, list[Op]] = {}
     constants, renamed = dict(graph.constants), {}
-    for name in graph.outputs:
-        cast = graph.get(name)
+    for cast in graph.ops:
         if not isinstance(cast, Fp32FromBf16):
             continue
         source = _source(graph, cast)
@@ -29,12 +30,18 @@ def keep_last_sums(graph: Graph, spec: ChipSpec) -> Graph:
             continue
         changed[source.name], added = kept
         constants |= added
-        renamed[name] = cast.inputs[0]
+        renamed[cast.name] = cast.inputs[0]
     if not changed:
         return graph
     ops = [new for op in graph.ops if op.name not in renamed for new in changed.get(op.name, [op])]
+    reading = [op.with_(inputs=tuple(renamed.get(name, name) for name in op.inputs)) for op in ops]
     outputs = tuple(renamed.get(name, name) for name in graph.outputs)
-    return graph.rebuilt(ops, outputs=outputs, constants=constants)
+    return graph.rebuilt(reading, outputs=outputs, constants=constants)
+
+
+def sums_fit(shape: tuple[int, ...], spec: ChipSpec) -> bool:
+    """Whether fp32 sums over images [n, c, h, w] are possible."""
+    return shape[2] * shape[3] * BF16_BYTES * _SHARE <= spec.lane_bytes
 
 
 def _source(graph: Graph, cast: Op) -> Op | None:
@@ -56,8 +63,7 @@ def _as_sums(op: Op, graph: Graph, spec: ChipSpec) -> Sums | None:
     """The layer with fp32 sums; None where there is no way."""
     if op.type.shape[2:] != (1, 1) or len(op.type.shape) != 4:
         return None
-    x = graph.type_of(op.inputs[0]).shape
-    if x[2] * x[3] * 2 * _SHARE > spec.lane_bytes:
+    if not sums_fit(graph.type_of(op.inputs[0]).shape, spec):
         return None
     if isinstance(op, Bf16AvgPool2d):
         return _mean(op, graph)

@@ -106,7 +106,7 @@ class TpuScheme:
         """The rewriter with the finished graph."""
         _check_type("inputs type", inputs_type, (*_TYPES, AUTO))
         _check_type("outputs type", outputs_type, tuple(_TYPES))
-        choices = self._choices(graph, plan, chip)
+        choices = self._choices(graph, plan, chip, fp32_outputs=_TYPES[outputs_type] is DType.FP32)
         self._check(graph, choices)
         if table is None and choices.uses(DType.INT8):
             raise no_table(graph)
@@ -136,11 +136,13 @@ class TpuScheme:
         """Layers that are computed in another precision than planned, and why."""
         return [c.note for _, c in self._choices(graph, plan, chip).items() if c.note]
 
-    def _choices(self, graph: Graph, plan: PrecisionPlan | None, chip: Chip) -> Choices:
+    def _choices(
+        self, graph: Graph, plan: PrecisionPlan | None, chip: Chip, *, fp32_outputs: bool = True
+    ) -> Choices:
         spec = spec_of(chip)
         plan = plan or PrecisionPlan(self.default)
         self._check_plan(graph, plan)
-        return Choices(graph, plan, spec, mixes=self.mixes)
+        return Choices(graph, plan, spec, mixes=self.mixes, fp32_outputs=fp32_outputs)
 
     def _check_plan(self, graph: Graph, plan: PrecisionPlan) -> None:
         if plan.default is not self.default:
