@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from functools import cached_property
 from time import process_time
 
@@ -14,6 +15,7 @@ from benchmarks.zoo import SHARED
 import cvi
 from cvi import plugins
 from cvi.calibrate.calibrate import calibrate, float_layers
+from cvi.calibrate.equalise import equalised
 from cvi.calibrate.table import CalibrationTable
 from cvi.evaluate.labels import read_labelled
 from cvi.execute import evaluate, float_session
@@ -113,6 +115,12 @@ class Bench:
             outputs_type="fp32",
             progress=Silent(),
         )
+
+    def equalised(self, form: str) -> Score:
+        """The INT8 form of the network with equalised channels and thresholds of its own."""
+        other = copy(self)
+        other.graph, _ = equalised(self.graph)
+        return other.score(form, other.quantised(other.table(), "int8"))
 
     def score(self, form: str, quantised: Graph) -> Score:
         """The quantised graph on all images (BF16 sums in any order)."""

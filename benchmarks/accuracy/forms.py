@@ -23,8 +23,13 @@ COMPARED_WITH_FRAMEWORK = 100
 """Images, for TensorFlow Lite's plain kernels are slow."""
 
 METHODS = ("kld", "max", "percentile", "mse")
-COMPARED = "mobilenet_v1_0.25_128 (ONNX)"
-"""The classifier on which methods are compared."""
+COMPARED = (
+    "mobilenet_v1_0.25_128 (ONNX)",
+    "squeezenet_v1.1 (Caffe)",
+    "resnet20_cifar10 (ONNX)",
+    "cifar10_quick (Caffe)",
+)
+"""The classifiers on which methods are compared."""
 
 Measure = Callable[[], Score]
 
@@ -91,6 +96,7 @@ _AROUND_0_KLD = "INT8 around 0, KLD"
 _AROUND_0 = "INT8 around 0"
 _NO_MEANS = "INT8, no means"
 _LEARNED = "INT8, learned rounding"
+_EQUALISED = "INT8, equalised"
 _BF16_NEAREST = "BF16, rounded to nearest"
 _BF16_NO_MEANS = "BF16, rounded to nearest, no means"
 
@@ -98,7 +104,7 @@ _BF16_NO_MEANS = "BF16, rounded to nearest, no means"
 def method_forms() -> list[str]:
     """INT8 without what is new, with each part of it, and with other thresholds."""
     others = [f"INT8, {method}" for method in METHODS]
-    int8 = [_AROUND_0_KLD, _AROUND_0, _NO_MEANS, *others, _LEARNED]
+    int8 = [_AROUND_0_KLD, _AROUND_0, _NO_MEANS, *others, _EQUALISED, _LEARNED]
     return [*int8, _BF16_NO_MEANS, _BF16_NEAREST]
 
 
@@ -126,6 +132,7 @@ def _methods(bench: Bench, kept: Kept) -> dict[str, Measure]:
         _NO_MEANS: lambda: int8(_NO_MEANS, without_means(known())),
         **{f"INT8, {method}": partial(by, method) for method in METHODS},
         _LEARNED: lambda: bench.score(_LEARNED, bench.quantised(known(), "int8", rounding=LEARNED)),
+        _EQUALISED: lambda: bench.equalised(_EQUALISED),
         _BF16_NO_MEANS: lambda: nearest(_BF16_NO_MEANS, None),
         _BF16_NEAREST: lambda: nearest(_BF16_NEAREST, known()),
     }

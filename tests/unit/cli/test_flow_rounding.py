@@ -30,6 +30,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "w": random.standard_normal((8, 3, 3, 3)).astype("f4"),
         "v": random.standard_normal((5, 288)).astype("f4"),
     }
+    graph.constants["v"] *= np.repeat(2.0 ** np.arange(8), 36).astype("f4")  # uneven channels
     graph.add(Conv2d(name="c", inputs=("x", "w", ""), relu=True))
     graph.add(Reshape(name="flat", inputs=("c",), shape=(1, 288)))
     graph.add(FullyConnected(name="y", inputs=("flat", "v", "")))
@@ -71,6 +72,19 @@ def test_weights_in_bf16_learn_where_there_are_images(
     none = _deploy("none", dataset=None, images=["data/0.npz"], **bf16)
     assert none == nearest
     assert _deploy("int8") == _deploy("int8_nearest", rounding="nearest")
+
+
+def test_channels_are_equalised_where_asked(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["convert", "m.cvi.json", "--chip", "cv183x", "--dataset", "data"]
+    assert main([*words, "-o", "plain.cvimodel"]) == 0
+    assert main([*words, "-o", "even.cvimodel", "--equalize", "--work-dir", "w"]) == 0
+    assert "equalise: the channels of 1 tensors were equalised" in capsys.readouterr().err
+    assert Path("plain.cvimodel").read_bytes() != Path("even.cvimodel").read_bytes()
+    words = ["transform", "m.cvi.json", "-o", "even.cvi.json", "--equalize", "--no-verify"]
+    assert main(words) == 0
+    made, kept = (storage.load(Path(name)) for name in ("even.cvi.json", "w/even_fp32.cvi.json"))
+    assert made.constants.keys() == kept.constants.keys()
+    assert all(np.array_equal(made.constants[n], array) for n, array in kept.constants.items())
 
 
 def test_the_command_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

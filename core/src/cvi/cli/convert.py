@@ -10,6 +10,7 @@ from cvi.cli.groups import grouped
 from cvi.cli.options import (
     ChipOptions,
     DataOptions,
+    Equalize,
     ModelFile,
     ModelOptions,
     Output,
@@ -63,6 +64,7 @@ def convert(
             rich_help_panel="Verification",
         ),
     ] = "0.8,0.8,0.3",
+    equalize: Equalize = False,
     work_dir: WorkDir = None,
 ) -> None:
     """Convert a model to a cvimodel: import, calibrate, quantise, compile, verify."""
@@ -86,6 +88,7 @@ def convert(
             outputs=reading.output_names,
             image_options=pixels.parsed(),
             images=checks.images,
+            equalise=equalize,
             dataset=data.dataset,
             image_list=data.image_list,
             input_num=data.input_num,

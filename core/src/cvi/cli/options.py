@@ -25,6 +25,15 @@ GraphFile = Annotated[
     Path, typer.Argument(help="An fp32 IR file of `cvi transform`.", show_default=False)
 ]
 Output = Annotated[Path, typer.Option("-o", "--output", help="The file to write.")]
+Equalize = Annotated[
+    bool,
+    typer.Option(
+        "--equalize",
+        help="Bring the channels between filters to one range (cross-layer equalization).",
+        rich_help_panel=_DATA,
+    ),
+]
+
 WorkDir = Annotated[
     Path | None, typer.Option("--work-dir", help="Keep the intermediate results in this folder.")
 ]

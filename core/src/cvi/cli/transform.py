@@ -8,6 +8,7 @@ import typer
 
 from cvi.cli.groups import grouped
 from cvi.cli.options import (
+    Equalize,
     ModelFile,
     ModelOptions,
     Output,
@@ -37,6 +38,7 @@ def transform(
             rich_help_panel="Verification",
         ),
     ] = "0.99,0.99,0.98",
+    equalize: Equalize = False,
     work_dir: WorkDir = None,
 ) -> None:
     """Import and simplify a model, compare it with its framework, write NAME.cvi.json."""
@@ -55,6 +57,7 @@ def transform(
             outputs=reading.output_names,
             image_options=pixels.parsed(),
             images=checks.images,
+            equalise=equalize,
             tolerance=tolerance("--tolerance", least),
             excepts=checks.excepted,
             verify=not checks.no_verify,

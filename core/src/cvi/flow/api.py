@@ -34,7 +34,7 @@ PathLike = str | os.PathLike[str]
 GRAPH_SUFFIX = ".cvi.json"
 PROGRAM_SUFFIX = ".cvimodel"
 
-_TRANSFORM = ("load", "simplify", "evaluate", "verify-float")
+_TRANSFORM = ("load", "simplify", "evaluate", "verify-float", "equalise")
 _DEPLOY = ("quantise", "verify-quantised", "compile", "verify-machine", "write")
 
 
@@ -69,6 +69,7 @@ def convert(
     outputs: Sequence[str] = (),
     image_options: ImageOptions | None = None,
     images: Sequence[PathLike] = (),
+    equalise: bool = False,
     dataset: PathLike | None = None,
     image_list: PathLike | None = None,
     input_num: int = 100,
@@ -95,7 +96,8 @@ def convert(
     from which weights that no file has are drawn, to try an architecture.
     outputs: tensors or layers (wildcards allowed) to end the network at, or "auto" for the
     last ones before what cannot be done; the rest is kept beside the output as X_tail.onnx.
-    images: one test input, one file per network input. dataset or image_list: images of
+    images: one test input, one file per network input. equalise: whether the channels between
+    filters are brought to one range (`cvi.calibrate.equalise`). dataset or image_list: images of
     the calibration, unless a calibration_table is given. own_thresholds: "keep" or
     "recalibrate", what becomes of those that a full-integer model brings; by default they
     are kept unless there are images. tolerance: least similarity of
@@ -120,6 +122,7 @@ def convert(
         outputs=tuple(outputs),
         image_options=image_options or ImageOptions(),
         images=_paths(images),
+        equalise=equalise,
         data=_data(dataset, image_list, input_num),
         method=method,
         bins=bins,
@@ -158,6 +161,7 @@ def transform(
     outputs: Sequence[str] = (),
     image_options: ImageOptions | None = None,
     images: Sequence[PathLike] = (),
+    equalise: bool = False,
     tolerance: Tolerance = FLOAT_TOLERANCE,
     excepts: Sequence[str] = (),
     verify: bool = True,
@@ -168,6 +172,7 @@ def transform(
 
     outputs: tensors or layers (wildcards allowed) to end the network at, or "auto" for the
     last ones before what cannot be imported; the rest is kept beside it as X_tail.onnx.
+    equalise: whether the channels between filters are brought to one range.
     """
     from cvi.ir import storage
 
@@ -182,6 +187,7 @@ def transform(
         outputs=tuple(outputs),
         image_options=image_options or ImageOptions(),
         images=_paths(images),
+        equalise=equalise,
         tolerance=tolerance,
         excepts=tuple(excepts),
         verify=verify,

@@ -34,6 +34,7 @@ class Request:
     model: a framework's model file or an fp32 IR file.
     random_weights: a seed from which weights that no file has are drawn, None: an error.
     images: the test input of every comparison; the first of the data set when empty.
+    equalise: whether channels between filters are brought to one range.
     data: the samples of the calibration, each the files of one inference.
     rounding: of weights: "nearest", "learned" from `data`, or "auto", which is learned for BF16
     weights where there is data, else nearest.
@@ -54,6 +55,7 @@ class Request:
     image_options: ImageOptions = field(default_factory=ImageOptions)
     images: tuple[Path, ...] = ()
     data: tuple[Files, ...] = ()
+    equalise: bool = False
     method: str = "auto"
     bins: int = 2048
     calibration_table: Path | None = None

@@ -131,6 +131,18 @@ def test_inputs(job: Job) -> None:
     job.values = run_float(job.graph, job.inputs, names, plugins.executors())
 
 
+def equalise(job: Job) -> None:
+    """The same network with equalised channels; its layers' values anew."""
+    from cvi.calibrate.equalise import equalised
+    from cvi.execute import run_float
+
+    job.graph, count = equalised(job.graph)
+    job.progress.note(f"the channels of {count} tensors were equalised")
+    if job.values:
+        job.values = run_float(job.graph, job.inputs, [*job.values], plugins.executors())
+    keep_graph(job, job.graph, "fp32.cvi.json")
+
+
 def calibrate(job: Job) -> None:
     """Thresholds: from a table, or from the images of the data set."""
     from cvi.calibrate.calibrate import calibrate, float_layers
@@ -286,6 +298,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("simplify", "simplify the graph", simplify),
     Stage("evaluate", "run the float graph on the test input", test_inputs, _verified),
     Stage("verify-float", "compare with the framework", verify_float, _from_framework),
+    Stage("equalise", "equalise channels", equalise, lambda job: job.request.equalise),
     Stage("calibrate", "find thresholds", calibrate, _needs_thresholds),
     Stage("quantise", "quantise", quantise),
     Stage("verify-quantised", "compare quantised with float", verify_quantised, _verified),
