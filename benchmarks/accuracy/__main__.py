@@ -54,7 +54,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--forms", default="", help="only these, as INT8,BF16,mixed 6")
     parser.add_argument("--peer", type=Path, help="the peer's environment: measure only the peer")
-    parser.add_argument("--methods", action="store_true", help=f"other methods too, of {COMPARED}")
+    parser.add_argument("--methods", action="store_true", help="other methods too, of a few")
     parser.add_argument("--search", action="store_true", help="only the cost of the search")
     parser.add_argument("--fast", action="store_true", help="only the fast evaluator's distance")
     parser.add_argument("--page", action="store_true", help="only write the page")
@@ -70,7 +70,7 @@ def _measured(entry: Classifier, asked: argparse.Namespace) -> None:
         if asked.peer:
             Peer(asked.peer, kept.folder / "peer").measure(entry, asked.images, kept)
         else:
-            methods = asked.methods and entry.name == COMPARED
+            methods = asked.methods and entry.name in COMPARED
             only = [form.strip() for form in asked.forms.split(",") if form.strip()]
             measure(entry, asked.images, kept, only=only, methods=methods)
     except CviError as error:

@@ -82,7 +82,7 @@ def test_channels_are_equalised_where_asked(here: Path, capsys: pytest.CaptureFi
     assert Path("plain.cvimodel").read_bytes() != Path("even.cvimodel").read_bytes()
     words = ["transform", "m.cvi.json", "-o", "even.cvi.json", "--equalize", "--no-verify"]
     assert main(words) == 0
-    made, kept = (storage.load(Path(name)) for name in ("even.cvi.json", "w/even_fp32.cvi.json"))
+    made, kept = (storage.load(Path(name)) for name in ("even.cvi.json", "w/m_fp32.cvi.json"))
     assert made.constants.keys() == kept.constants.keys()
     assert all(np.array_equal(made.constants[n], array) for n, array in kept.constants.items())
 
