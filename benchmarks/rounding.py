@@ -16,7 +16,7 @@ from benchmarks.accuracy import Bench, Classifier, classifiers
 from benchmarks.accuracy.scores import divergence
 
 from cvi.execute import evaluate
-from cvi.flow.job import AUTO, LEARNED, NEAREST
+from cvi.flow.job import AUTO, NEAREST
 from cvi.flow.real import quantised_inputs, real_values
 from cvi.ir import Array, Graph
 
@@ -49,8 +49,7 @@ def row(entry: Classifier, quant: str, images: int) -> str:
     assert bench.training  # read before the clock runs
     one = measure(bench, bench.quantised(table, quant, rounding=NEAREST))
     start = process_time()
-    rounding = LEARNED if quant == "int8" else AUTO
-    made = bench.quantised(table, quant, rounding=rounding)
+    made = bench.quantised(table, quant, rounding=AUTO)
     seconds = process_time() - start
     two = measure(bench, made)
     more = two.kl - one.kl

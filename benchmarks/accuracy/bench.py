@@ -110,7 +110,7 @@ class Bench:
             plan,
             chip,
             shuffled(self.training),
-            all_weights=rounding == LEARNED,
+            thorough=rounding == LEARNED,
             inputs_type="auto",
             outputs_type="fp32",
             progress=Silent(),

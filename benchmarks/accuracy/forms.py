@@ -92,10 +92,11 @@ def _forms(bench: Bench, kept: Kept) -> dict[str, Measure]:
 
 # -- the comparison of methods ----------------------------------------------------------
 
-_AROUND_0_KLD = "INT8 around 0, KLD"
-_AROUND_0 = "INT8 around 0"
-_NO_MEANS = "INT8, no means"
-_LEARNED = "INT8, learned rounding"
+_AROUND_0_KLD = "INT8 around 0, rounded to nearest, no means, KLD"
+_AROUND_0 = "INT8 around 0, rounded to nearest"
+_NO_MEANS = "INT8, rounded to nearest, no means"
+_LEARNED = "INT8, rounding learned from all images"
+_NEAREST = "INT8, rounded to nearest"
 _EQUALISED = "INT8, equalised"
 _BF16_NEAREST = "BF16, rounded to nearest"
 _BF16_NO_MEANS = "BF16, rounded to nearest, no means"
@@ -104,7 +105,7 @@ _BF16_NO_MEANS = "BF16, rounded to nearest, no means"
 def method_forms() -> list[str]:
     """INT8 without what is new, with each part of it, and with other thresholds."""
     others = [f"INT8, {method}" for method in METHODS]
-    int8 = [_AROUND_0_KLD, _AROUND_0, _NO_MEANS, *others, _EQUALISED, _LEARNED]
+    int8 = [_AROUND_0_KLD, _AROUND_0, _NO_MEANS, *others, _EQUALISED, _NEAREST, _LEARNED]
     return [*int8, _BF16_NO_MEANS, _BF16_NEAREST]
 
 
@@ -114,8 +115,11 @@ def _methods(bench: Bench, kept: Kept) -> dict[str, Measure]:
 
     def symmetric(form: str, table: CalibrationTable) -> Score:
         with patch("cvi_tpu.quantized.scheme.offset_layers", return_value=frozenset()):
-            made = bench.quantised(table, "int8")
+            made = bench.quantised(table, "int8", rounding=NEAREST)
         return bench.score(form, made)
+
+    def without(form: str, table: CalibrationTable) -> Score:
+        return bench.score(form, bench.quantised(table, "int8", rounding=NEAREST))
 
     def by(method: str) -> Score:
         return int8(f"INT8, {method}", bench.table(method))
@@ -123,13 +127,16 @@ def _methods(bench: Bench, kept: Kept) -> dict[str, Measure]:
     def nearest(form: str, table: CalibrationTable | None) -> Score:
         return bench.score(form, bench.quantised(table, "bf16", rounding=NEAREST))
 
+    def rounded(form: str, rounding: str) -> Score:
+        return bench.score(form, bench.quantised(known(), "int8", rounding=rounding))
+
     def known() -> CalibrationTable:
         return kept.table(bench.table)
 
     return {
         _AROUND_0_KLD: lambda: symmetric(_AROUND_0_KLD, without_means(bench.table("kld"))),
         _AROUND_0: lambda: symmetric(_AROUND_0, known()),
-        _NO_MEANS: lambda: int8(_NO_MEANS, without_means(known())),
+        _NO_MEANS: lambda: without(_NO_MEANS, without_means(known())),
         **{f"INT8, {method}": partial(by, method) for method in METHODS},
         _LEARNED: lambda: bench.score(_LEARNED, bench.quantised(known(), "int8", rounding=LEARNED)),
         _EQUALISED: lambda: bench.equalised(_EQUALISED),

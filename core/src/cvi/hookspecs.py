@@ -165,15 +165,14 @@ class LearnsRounding(Protocol):
         chip: Chip,
         samples: Iterable[Mapping[str, Array]],
         *,
-        all_weights: bool,
+        thorough: bool,
         inputs_type: str,
         outputs_type: str,
         progress: Progress,
     ) -> Graph:
         """As `Scheme.quantize`, with the rounding that changes the layers' results for the
-        samples (real arrays by input name) least. The same samples give the same graph; as
-        many of the first ones are used as are worth it. all_weights: whether of all weights,
-        or only of those with which no network gets worse."""
+        samples (real arrays by input name) least. The same samples give the same graph.
+        thorough: whether as many samples are used as memory holds, or the first few."""
 
 
 @runtime_checkable

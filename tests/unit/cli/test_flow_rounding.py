@@ -54,7 +54,7 @@ def _deploy(name: str, **options: Any) -> bytes:
 def test_learned_programs_are_verified_and_always_the_same(here: Path) -> None:
     learned = _deploy("learned", rounding="learned")
     assert learned == _deploy("again", rounding="learned")
-    assert learned != _deploy("nearest")
+    assert learned != _deploy("nearest", rounding="nearest")
     assert len(learned) == len(Path("nearest.cvimodel").read_bytes())
 
 
@@ -62,16 +62,12 @@ def test_images_alone_give_thresholds_and_rounding(here: Path) -> None:
     assert _deploy("a", calibration_table=None, rounding="learned") != _deploy("b", input_num=1)
 
 
-def test_weights_in_bf16_learn_where_there_are_images(
-    here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    bf16 = {"quant": "bf16", "calibration_table": None}
-    nearest = _deploy("nearest", rounding="nearest", **bf16)
-    learned = _deploy("learned", **bf16)
-    assert nearest != learned == _deploy("again", rounding="learned", **bf16)
-    none = _deploy("none", dataset=None, images=["data/0.npz"], **bf16)
-    assert none == nearest
-    assert _deploy("int8") == _deploy("int8_nearest", rounding="nearest")
+@pytest.mark.parametrize("quant", ["int8", "bf16"])
+def test_weights_learn_where_there_are_images(here: Path, quant: str) -> None:
+    nearest = _deploy("nearest", rounding="nearest", quant=quant)
+    learned = _deploy("learned", quant=quant)
+    assert nearest != learned == _deploy("again", rounding="learned", quant=quant)
+    assert nearest == _deploy("none", dataset=None, images=["data/0.npz"], quant=quant)
 
 
 def test_channels_are_equalised_where_asked(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,7 +89,7 @@ def test_the_command_line(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main([*words, "--work-dir", "w"]) == 0
     assert "quantise: rounding of 2 filters learned from 3 samples" in capsys.readouterr().err
     kept = storage.load(Path("w/m_int8.cvi.json"))
-    _deploy("n", work_dir="n")
+    _deploy("n", work_dir="n", rounding="nearest")
     nearest = storage.load(Path("n/m_int8.cvi.json"))
     assert not np.array_equal(kept.constants["c_weight"], nearest.constants["c_weight"])
 

@@ -300,7 +300,7 @@ class ChipOptions:
         typer.Option(
             metavar="auto|nearest|learned",
             help="Of weights: to nearest, or as suits the images of --dataset best; auto: learned "
-            "in BF16 layers.",
+            "from a few images.",
             rich_help_panel=_CHIP,
         ),
     ] = "auto"

@@ -104,7 +104,7 @@ def convert(
     framework and float graph; quant_tolerance: of float and quantised graph; correctness:
     of quantised graph and program, None for equality. excepts: layers not compared.
     rounding: of weights: "nearest", "learned" (up or down as suits the images best), or "auto":
-    learned for BF16 weights where there are images.
+    learned from a few images where there are some.
     mix_precision_table: layers of another precision than the default of `quant`.
     inputs_type, outputs_type: what the program is fed with and gives, "int8", "bf16" or
     "fp32"; "auto" inputs are what the first layers compute with, None gives fp32 outputs

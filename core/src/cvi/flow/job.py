@@ -23,8 +23,8 @@ AUTO = "auto"
 what suits best."""
 
 NEAREST, LEARNED = "nearest", "learned"
-"""Roundings of weights, of which the second needs images; AUTO: learned for those weights that
-always gain by it, where there are images."""
+"""Roundings of weights, of which the second needs images; AUTO: learned from a few images where
+there are some."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +36,8 @@ class Request:
     images: the test input of every comparison; the first of the data set when empty.
     equalise: whether channels between filters are brought to one range.
     data: the samples of the calibration, each the files of one inference.
-    rounding: of weights: "nearest", "learned" from `data`, or "auto", which is learned for BF16
-    weights where there is data, else nearest.
+    rounding: of weights: "nearest", "learned" from `data`, or "auto": learned from a few samples
+    where there are some, else nearest.
     mix_table: layers of another precision than the default of `quant`.
     correctness: None asks for equality of machine and quantised graph.
     own_thresholds: what becomes of thresholds that the model brings: "keep", "recalibrate",

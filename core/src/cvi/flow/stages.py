@@ -223,7 +223,7 @@ def _learned(
         plan,
         chip,
         samples(job.graph, shuffled(job.request.data)),
-        all_weights=job.request.rounding == LEARNED,
+        thorough=job.request.rounding == LEARNED,
         inputs_type=job.request.inputs_type,
         outputs_type=outputs,
         progress=job.progress,

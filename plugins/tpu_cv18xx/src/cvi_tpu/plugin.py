@@ -47,14 +47,14 @@ class LazyScheme:
         chip: Chip,
         samples: Iterable[Mapping[str, Array]],
         *,
-        all_weights: bool = True,
+        thorough: bool = True,
         inputs_type: str = "auto",
         outputs_type: str = "fp32",
         progress: Progress,
     ) -> Graph:
         """See `cvi.hookspecs.LearnsRounding`."""
         return self._scheme().quantize_learned(
-            graph, table, plan, chip, samples, all_weights=all_weights,
+            graph, table, plan, chip, samples, thorough=thorough,
             inputs_type=inputs_type, outputs_type=outputs_type, progress=progress,
         )  # fmt: skip
 

@@ -14,7 +14,6 @@ from cvi.ir import Array, DType, Graph, Input
 from cvi.macs import macs
 from cvi.precision import Precision, PrecisionPlan
 from cvi_tpu.chip import ChipSpec
-from cvi_tpu.quantized.bf16_weights import RealBf16Filter
 from cvi_tpu.quantized.choice import COMPUTES_IN, Choices
 from cvi_tpu.quantized.last_sums import keep_last_sums
 from cvi_tpu.quantized.learning import MANY, learn_rounding
@@ -79,19 +78,15 @@ class TpuScheme:
         chip: Chip,
         samples: Iterable[Mapping[str, Array]],
         *,
-        all_weights: bool = True,
+        thorough: bool = True,
         inputs_type: str = AUTO,
         outputs_type: str = "fp32",
         progress: Progress,
     ) -> Graph:
-        """See `cvi.hookspecs.LearnsRounding`; raises what `quantize` does. The weights that
-        always gain by it are those in BF16: a few samples are enough for them."""
+        """See `cvi.hookspecs.LearnsRounding`; raises what `quantize` does."""
         made = self._rewritten(graph, table, plan, chip, inputs_type, outputs_type)
-        filters, most = made.filters, MANY
-        if not all_weights:
-            filters = {n: one for n, one in filters.items() if isinstance(one, RealBf16Filter)}
-            most = _few(graph)
-        learned = learn_rounding(made.graph, filters, samples, progress, most)
+        most = MANY if thorough else _few(graph)
+        learned = learn_rounding(made.graph, made.filters, samples, progress, most)
         return keep_last_sums(learned, made.spec)
 
     def _rewritten(
@@ -201,7 +196,7 @@ class MixedScheme(TpuScheme):
 
 
 def _few(graph: Graph) -> int:
-    """Samples for weights in BF16: 16, less for a network so large that it takes minutes."""
+    """Samples that are enough: 16, less for a network so large that it takes minutes."""
     work = sum(macs(graph, op) for op in graph)
     return min(16, max(2, _LEARNING_WORK // max(work, 1)))
 
