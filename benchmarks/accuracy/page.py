@@ -55,8 +55,8 @@ for byte; BF16 graphs with sums in any order. The scheme is that for CV183x.
   difference to FP32 counts: no image is right or lost (–).
 - **FP32** is our float graph; of a full-integer model, with the real numbers that its integers
   stand for. **mixed n**: n layers in BF16, the first ones in the order that `cvi search` finds
-  with {SEARCHED} of the training images; networks of fewer layers are all BF16 then. Weights in
-  BF16 are rounded as up to 16 of the training images suggest (`--rounding auto`).
+  with {SEARCHED} of the training images; networks of fewer layers are all BF16 then. Weights are
+  rounded as up to 16 of the training images suggest (`--rounding auto`).
 - **tpu_mlir INT8**: the vendor-derived toolchain, version 1.30.2: its default calibration (KLD)
   on the same 100 images, INT8, its own interpreter on the same 500 tensors; output before the
   softmax as ours. It can neither calibrate TFLite models nor compute their integers on these
@@ -64,14 +64,20 @@ for byte; BF16 graphs with sums in any order. The scheme is that for CV183x.
 """
 
 _MEANS = """\
-Two things make the difference to the vendor's INT8, and are always on. What a relu leaves is
-stored *from -128 on* instead of around 0, in all 256 integers of a byte, where only filters
-read it; zero points go into biases and cost nothing. And rounding errors of weights do not
-average out over inputs that are never negative: calibration keeps the *mean* of every channel,
-and what the rounded weights add for these means is taken out of the bias, in BF16 too. *INT8
-around 0, KLD* is the vendor's arithmetic (symmetric, no correction) on our code. BF16 weights
-are rounded as the calibration images suggest, with which every network measured gains; with INT8
-weights some lose, so there it is an option ([quantisation](quantisation.md)).
+What makes the difference to the vendor's INT8, and is always on:
+
+- What a relu leaves is stored *from -128 on* instead of around 0, in all 256 integers of a byte,
+  where only filters read it; zero points go into biases and cost nothing.
+- Rounding errors of weights do not average out over inputs that are never negative: calibration
+  keeps the *mean* of every channel, and what the rounded weights add for these means is taken
+  out of the bias.
+- Thresholds are chosen among KLD and maximum by trials on images that hold the largest values,
+  and outputs get *room* beyond the largest value that was seen.
+- Weights are rounded as a few of the images suggest (`--rounding auto`), in BF16 too.
+
+*INT8 around 0, rounded to nearest, no means, KLD* is the vendor's arithmetic on our code. Learning
+from *all images* and cross-layer *equalisation* are options, for they do not help every network
+([quantisation](quantisation.md)).
 """
 
 _HEAD = ("network", "form", "top-1", "top-5", "lost", "changed", "KL", "CPU s")
