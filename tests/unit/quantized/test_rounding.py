@@ -28,7 +28,7 @@ def _steps(random: np.random.Generator, *shape: int) -> Array:
 def _rounded(steps: Array, gram: Array) -> Array:
     """To one of the two integers beside each."""
     nearest = np.rint(steps)
-    return least_error(Roundings(steps, nearest, nearest + np.sign(steps - nearest)), gram)
+    return least_error(Roundings(steps, nearest, nearest + np.sign(steps - nearest)), gram.copy())
 
 
 def _gram(random: np.random.Generator, groups: int, size: int) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,8 @@ from cvi_tpu.quantized.integer_conv import expand
 from cvi_tpu.quantized.ops import Bf16Conv2d, Int8Conv2d, Pair
 
 Conv = Int8Conv2d | Bf16Conv2d
+
+_ROWS = 256  # of a matrix of products at a time
 
 _PATCHES = 1024
 """Products of two bytes are at most 2^14: fp32 adds 2^10 of them exactly in any order."""
@@ -34,24 +36,34 @@ class Moments:
         return mean
 
     def around(self, centre: Array) -> Array:
-        """The mean products fp64[g, k, k] of the integers' distances to centre[g, k]."""
-        mean = self.mean
+        """The mean products fp64[g, k, k] of the integers' distances to centre[g, k]. They take
+        the place of `products`, which are as large as all else together."""
+        mean, gram = self.mean, self.products
         shift = centre - mean
-        products = self.products / self.count
-        products -= mean[:, :, None] * mean[:, None, :]
-        products += shift[:, :, None] * shift[:, None, :]
-        return products
+        gram /= self.count
+        for rows in _slices(gram.shape[1]):
+            gram[:, rows] -= mean[:, rows, None] * mean[:, None, :]
+            gram[:, rows] += shift[:, rows, None] * shift[:, None, :]
+        return gram
 
 
-def moments(conv: Conv, kernel: Pair, inputs: Iterable[Array]) -> Moments:
+def _slices(size: int) -> list[slice]:
+    """Some rows at a time."""
+    return [slice(first, first + _ROWS) for first in range(0, size, _ROWS)]
+
+
+def moments(conv: Conv, kernel: Pair, inputs: Sequence[Array]) -> Moments:
     """Of all patches that a convolution with a kernel of that size sees in some inputs
     int8[n, ic, h, w]; padding is seen too."""
-    sums: Array = np.zeros(())
-    products: Array = np.zeros(())
+    size = inputs[0].shape[1] // conv.group * kernel[0] * kernel[1]
+    sums: Array = np.zeros((conv.group, size))
+    products: Array = np.zeros((conv.group, size, size))
     count = 0
     for block in _blocks(conv, kernel, inputs):
-        sums = sums + block.sum(axis=2, dtype=np.float64)
-        products = products + np.matmul(block, block.transpose(0, 2, 1)).astype(np.float64)
+        sums += block.sum(axis=2, dtype=np.float64)
+        found = np.matmul(block, block.transpose(0, 2, 1))
+        for rows in _slices(size):
+            products[:, rows] += found[:, rows].astype(np.float64)
         count += block.shape[2]
     return Moments(sums, products, count)
 

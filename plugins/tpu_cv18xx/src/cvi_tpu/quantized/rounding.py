@@ -42,20 +42,20 @@ class Roundings:
 def least_error(these: Roundings, gram: Array) -> Array:
     """The rounding fp64[g, o, k] of o filters of k weights in each of g groups.
 
-    gram: fp64[g, k, k], the mean products of what two weights see. Every weight becomes one
-    of its two neighbours. The error of no filter exceeds that of rounding to nearest, but for
+    gram: fp64[g, k, k], the mean products of what two weights see; it is overwritten. Every
+    weight becomes one of its two neighbours. The error of no filter exceeds that of rounding to nearest, but for
     what gram and errors lose as integers of 22 and 12 bits (of the filter's largest distance
     of two neighbours).
     """
     groups, filters, size = these.weights.shape
-    whole = _as_integers(gram)
+    _make_integers(gram)
     moves = these.other - these.nearest
     _, exponents = np.frexp(np.abs(moves).max(axis=2, initial=0))
     bits = (_ERROR_BITS + 1 - exponents)[:, :, None]  # the largest distance is 2^12
     moves = np.rint(np.ldexp(moves, bits))
     error = np.rint(np.ldexp(these.nearest - these.weights, bits))
-    own = np.einsum("gkk->gk", whole)[:, None]
-    costs = moves * (2 * np.matmul(error, whole) + moves * own)
+    own = np.einsum("gkk->gk", gram)[:, None]
+    costs = moves * (2 * np.matmul(error, gram) + moves * own)
     costs[moves == 0] = np.inf
     moved = np.zeros((groups * filters, size), bool)
     costs, moves = costs.reshape(moved.shape), moves.reshape(moved.shape)
@@ -63,16 +63,17 @@ def least_error(these: Roundings, gram: Array) -> Array:
     block = max(1, _BLOCK // max(size, 1))
     for first in range(0, len(moved), block):
         rows = slice(first, first + block)
-        _descend(moved[rows], costs[rows], moves[rows], group[rows], whole)
+        _descend(moved[rows], costs[rows], moves[rows], group[rows], gram)
     return np.where(moved.reshape(these.weights.shape), these.other, these.nearest)
 
 
-def _as_integers(gram: Array) -> Array:
-    """The matrix of every group times a power of two that brings its largest element below
-    2^22, rounded."""
-    _, exponents = np.frexp(np.abs(gram).max(axis=(1, 2), initial=0))
-    whole: Array = np.rint(np.ldexp(gram, (_GRAM_BITS - exponents)[:, None, None]))
-    return whole
+def _make_integers(gram: Array) -> None:
+    """Multiply the matrix of every group by a power of two that brings its largest element below
+    2^22, and round."""
+    largest = np.maximum(gram.max(axis=(1, 2), initial=0), -gram.min(axis=(1, 2), initial=0))
+    _, exponents = np.frexp(largest)
+    np.ldexp(gram, (_GRAM_BITS - exponents)[:, None, None], out=gram)
+    np.rint(gram, out=gram)
 
 
 def _descend(moved: Array, costs: Array, moves: Array, group: Array, gram: Array) -> None:
