@@ -43,9 +43,9 @@ def least_error(these: Roundings, gram: Array) -> Array:
     """The rounding fp64[g, o, k] of o filters of k weights in each of g groups.
 
     gram: fp64[g, k, k], the mean products of what two weights see; it is overwritten. Every
-    weight becomes one of its two neighbours. The error of no filter exceeds that of rounding to nearest, but for
-    what gram and errors lose as integers of 22 and 12 bits (of the filter's largest distance
-    of two neighbours).
+    weight becomes one of its two neighbours. The error of no filter exceeds that of rounding to
+    nearest, but for what gram and errors lose as integers of 22 and 12 bits (of the filter's
+    largest distance of two neighbours).
     """
     groups, filters, size = these.weights.shape
     _make_integers(gram)
