@@ -53,7 +53,7 @@ def calibrate(
     The result is as it is after writing and reading its file. A layer that was always
     zero gets 1e-5 and a warning (FACTS_TOOLCHAIN 5.1).
     """
-    methods = [method_of(name) for name in (CANDIDATES if method == AUTO else (method,))]
+    methods = CANDIDATES if method == AUTO else (method_of(method),)
     names = float_layers(graph)
     few = _Telling(max(tuned_on, 1) if method == AUTO else 0)
     histograms, means = Histograms(bins), ChannelMeans(filtered_tensors(graph))

@@ -68,10 +68,17 @@ METHODS: dict[str, Method] = {
 
 
 AUTO = "auto"
-"""The better of CANDIDATES for each layer; see `cvi.calibrate.tune`. Methods that clip more
-are none: their errors add up over the layers, which a trial of one layer does not see."""
+"""The best of CANDIDATES for each layer; see `cvi.calibrate.tune`."""
 
-CANDIDATES = ("kld", "max")
+
+def share_of_maximum(share: float) -> Method:
+    """A share of the largest |x| that was seen."""
+    return lambda layer: share * layer.absmax
+
+
+CANDIDATES: tuple[Method, ...] = (
+    kld, absolute_maximum, share_of_maximum(0.7), share_of_maximum(0.5),
+)  # fmt: skip
 
 
 def method_of(name: str) -> Method:

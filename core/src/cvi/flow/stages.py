@@ -56,7 +56,7 @@ class Stage:
     wanted: Callable[[Job], bool] = lambda job: True
 
 
-_TUNING_WORK = 800_000_000_000
+_TUNING_WORK = 400_000_000_000
 _NO_REFERENCE = "the framework cannot compute it"
 
 
