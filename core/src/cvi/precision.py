@@ -39,7 +39,7 @@ class Precision(str, Enum):
 @dataclass(frozen=True)
 class PrecisionPlan:
     """The precision of every layer: `default` except for those in `layers`. Of a mixed network
-    layers that are no matter of precision may follow their neighbours (`cvi.ops.FOLLOWERS`).
+    layers that are no matter of precision may follow their neighbours (`cvi.ops.followers`).
 
     Layers given with the default precision are left out, so that equal plans compare
     equal.

@@ -47,7 +47,7 @@ def net(world: World, folder: Path) -> World:
 
 def test_whole_conversion(net: World) -> None:
     log = Log()
-    result = convert(progress=log)
+    result = convert(progress=log, equalise=True)
     assert Path("net.cvimodel").read_bytes() == b"program"
     assert log.stages == [stage.name for stage in STAGES]
     samples = layers = [(1, 3), (2, 3), (3, 3)]

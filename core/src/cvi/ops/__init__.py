@@ -38,7 +38,6 @@ from cvi.ops.detection import (
     prior_boxes as prior_boxes,
 )
 from cvi.ops.elementwise import Add, Div, Eltwise, Max, Min, Mul, Sub
-from cvi.ops.followers import FOLLOWERS
 from cvi.ops.functions import Compare, Elementary, Shrink, ThresholdedRelu
 from cvi.ops.lookup import ArgMax, Embedding
 from cvi.ops.movement import (
@@ -61,7 +60,6 @@ from cvi.ops.reduce import Reduce, Std
 from cvi.ops.resize import Resize
 
 __all__ = [
-    "FOLLOWERS",
     "Abs", "Add", "ArgMax", "AvgPool2d", "BatchNorm", "Clip", "Compare", "Concat", "Conv2d",
     "ConvTranspose2d", "Detection", "DetectionOutput", "Div", "Elementary", "Eltwise", "Elu",
     "Embedding", "Erf", "Exp", "FrcnDetection", "FullyConnected", "Gelu", "Gru", "HardSigmoid",

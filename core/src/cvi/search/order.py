@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cvi.ir import Graph
-from cvi.ops import FOLLOWERS, Movement
+from cvi.ops import Movement
+from cvi.ops.followers import FOLLOWERS
 from cvi.search.sensitivity import Loss
 
 

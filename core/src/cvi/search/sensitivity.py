@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from cvi.execute import evaluate, needed_ops
 from cvi.flow.real import quantised_input, real
 from cvi.ir import Array, DType, Graph, Input, Op
-from cvi.ops import FOLLOWERS, Movement
+from cvi.ops import Movement
+from cvi.ops.followers import FOLLOWERS
 from cvi.threads import each
 from cvi.walk import Values, Walk, piece
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cvi.ir import DType, Graph, Input, Op
-from cvi.ops import FOLLOWERS, AvgPool2d, Concat, Movement
+from cvi.ops import AvgPool2d, Concat, Movement
+from cvi.ops.followers import FOLLOWERS
 from cvi.precision import Precision, PrecisionPlan
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.last_sums import sums_fit
