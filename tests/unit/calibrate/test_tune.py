@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from cvi import plugins
-from cvi.calibrate.calibrate import _Telling, calibrate
+from cvi.calibrate.calibrate import _Telling, calibrate, last_tensors
 from cvi.calibrate.table import CalibrationTable, Threshold
 from cvi.calibrate.tune import rounded, tuned
 from cvi.execute import evaluate
 from cvi.ir import Array, Graph, Input, TensorType
-from cvi.ops import Add, Conv2d
+from cvi.ops import Add, Concat, Conv2d, Permute, Reshape, Softmax
 
 _FACTORS = (8.0, 1.0, 0.1)
 """Too coarse, right, and clipped too hard; in another order for every layer."""
@@ -99,6 +99,33 @@ def test_calibration_with_auto_is_never_of_another_threshold() -> None:
     largest = every[1].entries["y"].threshold
     assert chosen.entries["y"].threshold == pytest.approx(1.2 * largest, rel=1e-3)
     assert chosen.means == every[0].means
+
+
+def test_joined_tensors_are_tried_and_moved_ones_take_their_operands() -> None:
+    graph = _net()
+    graph.constants["u"] = np.random.default_rng(2).random((3, 8, 1, 1)).astype(np.float32)
+    graph.add(Concat(name="cat", inputs=("a", "b")))
+    graph.add(Permute(name="turned", inputs=("cat",), order=(0, 1, 3, 2)))
+    graph.add(Conv2d(name="z", inputs=("turned", "u", "")))
+    graph.outputs = ("z",)
+    tables = _tables(graph)
+    chosen = tuned(graph, tables, _images())
+    assert chosen.entries["turned"].threshold == chosen.entries["cat"].threshold
+    assert chosen.entries["cat"] in [table.entries["cat"] for table in tables]
+    assert chosen.entries["turned"].threshold != tables[0].entries["turned"].threshold
+
+
+def test_outputs_have_room_where_they_are_moved_too() -> None:
+    graph = _net()
+    graph.add(Reshape(name="flat", inputs=("y",), shape=(1, 144)))
+    graph.add(Softmax(name="p", inputs=("flat",), axis=1))
+    graph.outputs = ("p",)
+    assert last_tensors(graph) == ["flat", "y"]
+    chosen = calibrate(graph, _images(), method="auto")
+    largest = calibrate(graph, _images(), method="max")
+    for name in ("flat", "y"):
+        expected = 1.2 * largest.entries[name].threshold
+        assert chosen.entries[name].threshold == pytest.approx(expected, rel=1e-3)
 
 
 def test_samples_for_trials_hold_the_largest_values() -> None:

@@ -90,11 +90,13 @@ def filtered_tensors(graph: Graph) -> list[str]:
 
 
 def last_tensors(graph: Graph) -> list[str]:
-    """The network's outputs, or what a softmax at its end reads, before ops that only move."""
+    """The network's outputs, or what a softmax at its end reads, and what these are moved from."""
     found: dict[str, None] = {}
     for output in graph.outputs:
         name = output
         while isinstance(op := graph.get(name), Movement | Softmax) and len(op.inputs) == 1:
+            if isinstance(op, Movement):
+                found[name] = None
             name = op.inputs[0]
         found[name] = None
     return list(found)

@@ -17,7 +17,7 @@ import numpy as np
 from cvi.calibrate.methods import STEPS
 from cvi.calibrate.table import CalibrationTable, Threshold
 from cvi.ir import Array, Graph, Op
-from cvi.ops import Movement
+from cvi.ops import Concat, Movement
 from cvi.walk import Walk
 
 if TYPE_CHECKING:
@@ -37,14 +37,19 @@ def tuned(
 ) -> CalibrationTable:
     """The first table with, for every layer, the best threshold of all tables.
 
-    Candidates within 2 per cent of an earlier one are not tried. A tensor that is never
-    negative is rounded to 255 steps from 0 on, others to 127 on either side.
+    Candidates within 2 per cent of an earlier one are not tried. What an op only moves has the
+    threshold of its operand; concatenations, whose operands take theirs, are tried. A tensor that
+    is never negative is rounded to 255 steps from 0 on, others to 127 on either side.
     progress: called with the number of layers done.
     """
     entries = dict(tables[0].entries)
     walk = Walk(graph, images, executors)
     for count, op in enumerate(walk, 1):
-        if op.name in entries and not isinstance(op, Movement):
+        moved = isinstance(op, Movement) and not isinstance(op, Concat)
+        if moved and op.inputs[0] in entries and op.name in entries:
+            known = entries[op.inputs[0]].threshold  # the values are those of the operand
+            entries[op.name] = replace(entries[op.name], threshold=known)
+        elif op.name in entries:
             entries[op.name] = _best(op, walk, [table.entries[op.name] for table in tables])
         if progress is not None:
             progress(count)
