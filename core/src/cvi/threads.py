@@ -21,13 +21,15 @@ Result = TypeVar("Result")
 
 def each(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     """What the function gives for every item, in order; it is called in several threads."""
-    todo = list(items)
-    with _blas().limit(limits=1), ThreadPoolExecutor(max(1, _workers(len(todo)))) as pool:
-        return list(pool.map(function, todo))
+    with _blas().limit(limits=1):
+        return list(_threads(os.getpid()).map(function, items))
 
 
-def _workers(items: int) -> int:
-    return min(items, os.cpu_count() or 1)
+@cache
+def _threads(process: int) -> ThreadPoolExecutor:
+    """The threads of a process: they stay, for their memory does. A forked process has its own."""
+    del process
+    return ThreadPoolExecutor(os.cpu_count() or 1)
 
 
 @cache

@@ -80,6 +80,7 @@ class Walk:
 
     def _rest_of(self, op: Op) -> tuple[Graph, ExecutorSession]:
         if self._rest is None or self._rest[0] != op.name:
+            self._rest = None  # free the last one first
             rest = rest_of(self.graph, self.graph.ops.index(op))
             computes = any(not isinstance(one, Input) for one in rest)
             session = float_session(rest, rest.outputs, self._executors if computes else ())
