@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,7 +38,8 @@ def tuned(
 ) -> CalibrationTable:
     """The first table with, for every layer, the best threshold of all tables.
 
-    Candidates within 2 per cent of an earlier one are not tried. What an op only moves has the
+    Candidates are tried from the largest on, as long as they get better; those within 2 per cent
+    of an earlier one are not. What an op only moves has the
     threshold of its operand; concatenations, whose operands take theirs, are tried. A tensor that
     is never negative is rounded to 255 steps from 0 on, others to 127 on either side.
     progress: called with the number of layers done.
@@ -61,9 +63,14 @@ def _best(op: Op, walk: Walk, found: Sequence[Threshold]) -> Threshold:
     for entry in found:
         if all(abs(entry.threshold / t.threshold - 1) > _ALIKE for t in tried):
             tried.append(entry)
-    if len(tried) == 1:
-        return tried[0]
-    return min(tried, key=lambda entry: walk.harm(op, _all_rounded(op, walk, entry)))
+    tried.sort(key=lambda entry: -entry.threshold)
+    best, least = tried[0], inf
+    for entry in tried if len(tried) > 1 else ():
+        harm = walk.harm(op, _all_rounded(op, walk, entry))
+        if harm >= least:
+            break
+        best, least = entry, harm
+    return best
 
 
 def _all_rounded(op: Op, walk: Walk, entry: Threshold) -> list[Array]:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 _TYPES = {"int8": DType.INT8, "bf16": DType.BF16, "fp32": DType.FP32}
 
-_LEARNING_WORK = 16_000_000_000
-"""Multiplications, in the exact order of BF16 sums, about half a minute."""
+_LEARNING_WORK = 8_000_000_000
+"""Multiplications, in the exact order of BF16 sums about a quarter of a minute."""
 
 AUTO = "auto"
 """The type of an input that its layers compute in."""
