@@ -13,7 +13,7 @@ from benchmarks.accuracy.kept import Kept
 from benchmarks.accuracy.scores import Score
 
 from cvi.calibrate.table import CalibrationTable
-from cvi.flow.job import LEARNED, NEAREST
+from cvi.flow.job import AUTO, LEARNED, NEAREST
 
 FP32, INT8, BF16 = "FP32", "INT8", "BF16"
 MIXED = {f"mixed {count}": count for count in (6, 10, 15)}
@@ -110,38 +110,32 @@ def method_forms() -> list[str]:
 
 
 def _methods(bench: Bench, kept: Kept) -> dict[str, Measure]:
-    def int8(form: str, table: CalibrationTable) -> Score:
-        return bench.score(form, bench.quantised(table, "int8"))
+    def known() -> CalibrationTable:
+        return kept.table(bench.table)
+
+    def int8(form: str, table: CalibrationTable, rounding: str = AUTO) -> Score:
+        return bench.score(form, bench.quantised(table, "int8", rounding=rounding))
 
     def symmetric(form: str, table: CalibrationTable) -> Score:
         with patch("cvi_tpu.quantized.scheme.offset_layers", return_value=frozenset()):
-            made = bench.quantised(table, "int8", rounding=NEAREST)
-        return bench.score(form, made)
-
-    def without(form: str, table: CalibrationTable) -> Score:
-        return bench.score(form, bench.quantised(table, "int8", rounding=NEAREST))
+            return int8(form, table, NEAREST)
 
     def by(method: str) -> Score:
         return int8(f"INT8, {method}", bench.table(method))
 
-    def nearest(form: str, table: CalibrationTable | None) -> Score:
+    def bf16(form: str, table: CalibrationTable | None) -> Score:
         return bench.score(form, bench.quantised(table, "bf16", rounding=NEAREST))
-
-    def rounded(form: str, rounding: str) -> Score:
-        return bench.score(form, bench.quantised(known(), "int8", rounding=rounding))
-
-    def known() -> CalibrationTable:
-        return kept.table(bench.table)
 
     return {
         _AROUND_0_KLD: lambda: symmetric(_AROUND_0_KLD, without_means(bench.table("kld"))),
         _AROUND_0: lambda: symmetric(_AROUND_0, known()),
-        _NO_MEANS: lambda: without(_NO_MEANS, without_means(known())),
+        _NO_MEANS: lambda: int8(_NO_MEANS, without_means(known()), NEAREST),
         **{f"INT8, {method}": partial(by, method) for method in METHODS},
-        _LEARNED: lambda: bench.score(_LEARNED, bench.quantised(known(), "int8", rounding=LEARNED)),
         _EQUALISED: lambda: bench.equalised(_EQUALISED),
-        _BF16_NO_MEANS: lambda: nearest(_BF16_NO_MEANS, None),
-        _BF16_NEAREST: lambda: nearest(_BF16_NEAREST, known()),
+        _NEAREST: lambda: int8(_NEAREST, known(), NEAREST),
+        _LEARNED: lambda: int8(_LEARNED, known(), LEARNED),
+        _BF16_NO_MEANS: lambda: bf16(_BF16_NO_MEANS, None),
+        _BF16_NEAREST: lambda: bf16(_BF16_NEAREST, known()),
     }
 
 
