@@ -8,7 +8,8 @@ among others in INT8 gains little by BF16, and one that closes a gap gains much.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from operator import itemgetter
 
 from cvi.ir import Graph
 from cvi.ops import Movement
@@ -28,8 +29,10 @@ def ordered(graph: Graph, losses: Mapping[str, Loss]) -> dict[str, float]:
     left = [name for name, loss in losses.items() if loss.loss is not None]
     returned: dict[str, float] = {}
     while left:
-        cheapest = min(reversed(left), key=costs.of_int8)
-        returned[cheapest] = costs.of_int8(cheapest)
+        cost, cheapest = min(
+            ((costs.of_int8(name), name) for name in reversed(left)), key=itemgetter(0)
+        )
+        returned[cheapest] = cost
         costs.int8.add(cheapest)
         left.remove(cheapest)
     return dict(reversed(returned.items()))
@@ -41,27 +44,29 @@ class _Costs:
     def __init__(self, graph: Graph, losses: Mapping[str, Loss]) -> None:
         self._graph, self._losses = graph, losses
         self.int8: set[str] = set()
-        self._operands = {
-            name: {source for operand in graph[name].inputs for source in self._sources(operand)}
-            for name in losses
-        }
-        self._ends: dict[str, set[str]] = {name: {name} for name in losses}
-        for name, sources in self._operands.items():
-            for source in sources:
-                self._ends[source].add(name)
+        self._tensors = {name: self._tensors_of(name) for name in losses}
+        self._ends: dict[str, set[str]] = {name: set() for name in losses}
+        for name, tensors in self._tensors.items():
+            for tensor in tensors:
+                self._ends[tensor].add(name)
+        self._own = {n: self._own_of(n, one.loss) for n, one in losses.items() if one.loss}
 
     def of_int8(self, name: str) -> float:
         """What one more layer in INT8 costs."""
-        tensors = self._operands[name] | {name}
-        fresh = (tensor for tensor in tensors if not self._ends[tensor] & self.int8)
-        return self._own(name) + sum(self._losses[tensor].rounding for tensor in fresh)
+        fresh = [one for one in self._tensors[name] if not self._ends[one] & self.int8]
+        return self._own.get(name, 0.0) + self._rounding(fresh)
 
-    def _own(self, name: str) -> float:
+    def _own_of(self, name: str, loss: float) -> float:
         """What a layer costs beside the rounding of its operands and its result."""
-        loss = self._losses[name].loss
-        assert loss is not None
-        tensors = self._operands[name] | {name}
-        return max(0.0, loss - sum(self._losses[tensor].rounding for tensor in tensors))
+        return max(0.0, loss - self._rounding(self._tensors[name]))
+
+    def _rounding(self, tensors: Iterable[str]) -> float:
+        return sum(self._losses[tensor].rounding for tensor in tensors)
+
+    def _tensors_of(self, name: str) -> tuple[str, ...]:
+        """A layer's operands and its result, in a fixed order: so are sums over them."""
+        operands = (self._sources(operand) for operand in self._graph[name].inputs)
+        return tuple(sorted({name}.union(*operands)))
 
     def _sources(self, name: str) -> set[str]:
         """The tensors with a loss that a value is moved from."""

@@ -64,14 +64,13 @@ def losses(
     for op in walk:
         if op.name not in wanted:
             continue
-        rounding = walk.harm(op, _rounded(op, quantised, walk.live))
-        if isinstance(op, Input):
-            yield Loss(op.name, None, rounding)
-            continue
-        alone = layer_alone(quantised, op)
-        if alone is not None:
-            results = _results(op, alone, quantised, walk.live)
-            yield Loss(op.name, walk.harm(op, results), rounding)
+        loss = None
+        if not isinstance(op, Input):
+            alone = layer_alone(quantised, op)
+            if alone is None:
+                continue
+            loss = walk.harm(op, _results(op, alone, quantised, walk.live))
+        yield Loss(op.name, loss, walk.harm(op, _rounded(op, quantised, walk.live)))
 
 
 def layer_alone(quantised: Graph, layer: Op) -> Graph | None:

@@ -10,12 +10,18 @@ import numpy as np
 from cvi.ir import Array, Op
 from cvi_tpu.codegen.context import Context, View, as_bytes, lowers
 from cvi_tpu.codegen.kernels.dequantise import Grid
-from cvi_tpu.codegen.kernels.finish import Finish, requantise, round_to_bf16, typed
+from cvi_tpu.codegen.kernels.finish import (
+    Finish,
+    filter_load,
+    requantise,
+    round_to_bf16,
+    typed,
+)
 from cvi_tpu.codegen.kernels.window import Sliding, reach, window_appetite, window_ranges
 from cvi_tpu.codegen.planner import Load, Part, Tile, TiledOp, run, tile_bytes, tiles
 from cvi_tpu.codegen.tiling import Box, Range, split
 from cvi_tpu.isa.instructions import Const, Conv, Depthwise, Instruction, Quant, Tiu, Window
-from cvi_tpu.isa.operands import Dram, Local, ceil_div
+from cvi_tpu.isa.operands import Dram, Local
 from cvi_tpu.quantized import bf16
 from cvi_tpu.quantized.ops import Bf16AvgPool2d, Bf16Conv2d, Int8AvgPool2d, Int8Conv2d
 
@@ -126,23 +132,10 @@ class TiledConv(_Windowed):
         return self.grid.dequantise(weight, at["@grid"], self.spec, self.layer)
 
     def _load_weight(self, tile: Tile) -> Load:
-        taps, depth, count = self.weight.shape[1], self._depth(tile), tile.box.c.size
-        starts = (tile.box.c.start, 0, tile.k.start)
-        window = self.weight.window(starts, (count, taps, depth))
-        c_stride, h_stride, _ = window.strides
-        source = Dram(
-            window.region,
-            window.address,
-            (1, count, taps, depth),
-            (count * c_stride, c_stride, h_stride),
-            bf16=window.element_bytes > 1,
+        inner = Range(tile.k.start, self._depth(tile))
+        return filter_load(
+            "@weight", self.weight, tile.box.c, inner, self.spec.lanes, self.element_bytes
         )
-        row = depth * self.element_bytes
-        strides = (
-            ceil_div(count, self.spec.lanes) * taps * row, taps * row, row, self.element_bytes
-        )  # fmt: skip
-        target = Local(0, (1, count, taps, depth), strides, bf16=self.element_bytes > 1)
-        return Load("@weight", (tile.box.c, tile.k), source, target, "ck")
 
     def planes(self, cut_k: bool) -> int:
         return 4 // self.element_bytes if cut_k else 1

@@ -1,5 +1,5 @@
-"""What follows the sums of a convolution: requantisation records or a bias, in local memory
-one for every output channel (FACTS_TPU 2.3)."""
+"""What a convolution reads beside its input: filters, and what follows the sums, requantisation
+records or a bias, in local memory one for every output channel (FACTS_TPU 2.3)."""
 
 from __future__ import annotations
 
@@ -113,3 +113,22 @@ def round_to_bf16(ctx: Context, bias: Array | None, channels: int, *, relu: bool
 def typed(view: View, shape: tuple[int, ...], element_bytes: int) -> View:
     """Stored bytes as elements of some size."""
     return View.dense(view.region, view.address, shape, element_bytes)
+
+
+def filter_load(
+    slot: str, filters: View, channels: Range, inner: Range, lanes: int, element_bytes: int
+) -> Load:
+    """The load of filters[oc, taps, ic] of some output and input channels, as elements of so
+    many bytes in the layout that a convolution reads."""
+    taps, depth, count = filters.shape[1], inner.size, channels.size
+    part = filters.window((channels.start, 0, inner.start), (count, taps, depth))
+    c_stride, h_stride, _ = part.strides
+    shape = (1, count, taps, depth)
+    source = Dram(
+        part.region, part.address, shape, (count * c_stride, c_stride, h_stride),
+        bf16=part.element_bytes > 1,
+    )  # fmt: skip
+    row = depth * element_bytes
+    strides = (ceil_div(count, lanes) * taps * row, taps * row, row, element_bytes)
+    target = Local(0, shape, strides, bf16=element_bytes > 1)
+    return Load(slot, (channels, inner), source, target, "ck")

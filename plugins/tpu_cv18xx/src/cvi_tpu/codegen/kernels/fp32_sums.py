@@ -13,7 +13,7 @@ from cvi.ir import Op
 from cvi_tpu.codegen.context import BF16_BYTES, Context, View, as_bytes, lowers
 from cvi_tpu.codegen.kernels.casts import HALVES, halves, upper
 from cvi_tpu.codegen.kernels.eltwise import high_bytes, low_bytes
-from cvi_tpu.codegen.kernels.finish import typed
+from cvi_tpu.codegen.kernels.finish import filter_load, typed
 from cvi_tpu.codegen.planner import Load, Part, Tile, TiledOp, run, tile_bytes
 from cvi_tpu.codegen.tiling import Box, Range
 from cvi_tpu.isa.instructions import (
@@ -24,7 +24,7 @@ from cvi_tpu.isa.instructions import (
     Instruction,
     Window,
 )
-from cvi_tpu.isa.operands import Dram, Local, ceil_div
+from cvi_tpu.isa.operands import Local
 from cvi_tpu.quantized import bf16
 from cvi_tpu.quantized.ops import Fp32Conv
 from cvi_tpu.quantized.ops.fp32_sums import PARTS
@@ -71,26 +71,12 @@ class TiledFilter(TiledOp):
         return [Part(Box(tile.box.n, tile.k, h, Range(0, self.columns)), "nhk")]
 
     def constants(self, tile: Tile) -> list[Load]:
-        loads = [self._load("@weight", self.weight, tile.box.c, tile.k)]
+        channels, lanes = tile.box.c, self.spec.lanes
+        loads = [filter_load("@weight", self.weight, channels, tile.k, lanes, BF16_BYTES)]
         if self.bias is not None and tile.last:
-            loads.append(self._load("@bias", self.bias, tile.box.c, Range(0, PARTS)))
+            parts = Range(0, PARTS)
+            loads.append(filter_load("@bias", self.bias, channels, parts, lanes, BF16_BYTES))
         return loads
-
-    def _load(self, slot: str, filters: View, channels: Range, inner: Range) -> Load:
-        """Filters of some output and input channels, as a convolution reads them."""
-        taps, depth = filters.shape[1], inner.size
-        part = filters.window((channels.start, 0, inner.start), (channels.size, taps, depth))
-        shape = (1, channels.size, taps, depth)
-        c_stride, h_stride, _ = part.strides
-        source = Dram(
-            part.region, part.address, shape,
-            (channels.size * c_stride, c_stride, h_stride), bf16=True,
-        )  # fmt: skip
-        row = depth * BF16_BYTES
-        strides = (
-            ceil_div(channels.size, self.spec.lanes) * taps * row, taps * row, row, BF16_BYTES
-        )  # fmt: skip
-        return Load(slot, (channels, inner), source, Local(0, shape, strides, bf16=True), "ck")
 
     def emit(
         self, tile: Tile, result: Local, operands: Sequence[Local], at: Mapping[str, int]
