@@ -20,7 +20,8 @@ Result = TypeVar("Result")
 
 
 def each(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """What the function gives for every item, in order; it is called in several threads."""
+    """What the function gives for every item, in order; it is called in several threads, and
+    must not itself use `each`, whose threads would wait for each other."""
     with _blas().limit(limits=1):
         return list(_threads(os.getpid()).map(function, items))
 

@@ -39,9 +39,9 @@ def tuned(
     """The first table with, for every layer, the best threshold of all tables.
 
     Candidates are tried from the largest on, as long as they get better; those within 2 per cent
-    of an earlier one are not. What an op only moves has the
-    threshold of its operand; concatenations, whose operands take theirs, are tried. A tensor that
-    is never negative is rounded to 255 steps from 0 on, others to 127 on either side.
+    of an earlier one are not. What an op only moves has the threshold of its operand;
+    concatenations, whose operands take theirs, are tried. A tensor that is never negative is
+    rounded to 255 steps from 0 on, others to 127 on either side.
     progress: called with the number of layers done.
     """
     entries = dict(tables[0].entries)

@@ -220,12 +220,11 @@ def _check_rounding(request: Request) -> None:
 
 
 def _check_calibration(request: Request) -> None:
+    from cvi.calibrate import methods
     from cvi.calibrate.histogram import Histograms
-    from cvi.calibrate.methods import AUTO as CHOSEN
-    from cvi.calibrate.methods import method_of
 
-    if request.method != CHOSEN:
-        method_of(request.method)
+    if request.method != methods.AUTO:
+        methods.method_of(request.method)
     Histograms(request.bins)
 
 

@@ -3,7 +3,7 @@ else in the nearest one that has a rule."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from cvi.ir import DType, Graph, Input, Op
@@ -87,22 +87,17 @@ class Choices:
 
     def read_in(self, name: str) -> frozenset[DType]:
         """Precisions of the layers that read a result, through ops that only move it."""
-        found: set[DType] = set()
-        for user in self._users[name]:
-            if _is_moved(user):
-                found |= self.read_in(user.name)
-            else:
-                found.add(self[user.name].precision)
-        return frozenset(found)
+        return frozenset(self._readers(name, _is_moved))
 
     def _follows(self, op: Op, plan: PrecisionPlan) -> bool:
         """Whether a layer that is no matter of precision is computed in BF16 because what it
         reads is, and a layer that reads it."""
-        if not isinstance(op, FOLLOWERS) or op.name in plan.layers:
+        if not _is_follower(op) or op.name in plan.layers:
             return False
         if self[op.name].precision is not DType.INT8 or self._obstacles(op, DType.BF16):
             return False
-        readers = self._readers(op.name)
+        # Through followers too: those behind have not been chosen yet.
+        readers = self._readers(op.name, lambda user: _is_moved(user) or _is_follower(user))
         return self._computed_in(op.inputs[0]) is DType.BF16 and DType.BF16 in readers
 
     def _gives_scores(self, op: Op) -> bool:
@@ -126,12 +121,12 @@ class Choices:
             for user in self._users[name]
         )
 
-    def _readers(self, name: str) -> set[DType]:
-        """As `read_in`, through followers too: these have not all been chosen yet."""
+    def _readers(self, name: str, passes: Callable[[Op], bool]) -> set[DType]:
+        """Precisions of the layers that read a result, through ops that are passed."""
         found: set[DType] = set()
         for user in self._users[name]:
-            passes = _is_moved(user) or isinstance(user, FOLLOWERS)
-            found |= self._readers(user.name) if passes else {self[user.name].precision}
+            behind = self._readers(user.name, passes) if passes(user) else None
+            found |= {self[user.name].precision} if behind is None else behind
         return found
 
     def _computed_in(self, name: str) -> DType | None:
@@ -201,6 +196,10 @@ _MIXING = "only matrix products and tables of embeddings have those"
 def _is_moved(op: Op) -> bool:
     """Whether a result is that of the operand."""
     return isinstance(op, Movement) and not isinstance(op, Concat)
+
+
+def _is_follower(op: Op) -> bool:
+    return isinstance(op, FOLLOWERS)
 
 
 def _reason(obstacle: str) -> str:

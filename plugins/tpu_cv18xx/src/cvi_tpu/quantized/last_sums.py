@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
-from cvi.ir import Array, Graph, Op
+from cvi.ir import Array, DType, Graph, Op
 from cvi.ops import Reshape
 from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized import bf16
 from cvi_tpu.quantized.ops import Bf16AvgPool2d, Bf16Conv2d, Fp32Conv, Fp32FromBf16
 from cvi_tpu.quantized.ops.fp32_sums import parts_of
 
-BF16_BYTES = 2
 _SHARE = 4  # of a lane, what one channel of the operand may take
 
 
@@ -20,13 +21,14 @@ def keep_last_sums(graph: Graph, spec: ChipSpec) -> Graph:
     CPU) is fp32 sums, where it comes from a filter or a mean of one pixel, through nothing but
     reshapes."""
     changed: dict[str, list[Op]] = {}
+    users = graph.users()
     constants, renamed = dict(graph.constants), {}
     for cast in graph.ops:
         if not isinstance(cast, Fp32FromBf16):
             continue
-        source = _source(graph, cast)
-        kept = None if source is None else _as_sums(source, graph, spec)
-        if source is None or kept is None:
+        source = _source(graph, users, cast)
+        kept = source and _as_sums(source, graph, spec)
+        if not source or not kept:
             continue
         changed[source.name], added = kept
         constants |= added
@@ -41,12 +43,12 @@ def keep_last_sums(graph: Graph, spec: ChipSpec) -> Graph:
 
 def sums_fit(shape: tuple[int, ...], spec: ChipSpec) -> bool:
     """Whether fp32 sums over images [n, c, h, w] are possible."""
-    return shape[2] * shape[3] * BF16_BYTES * _SHARE <= spec.lane_bytes
+    return shape[2] * shape[3] * DType.BF16.size * _SHARE <= spec.lane_bytes
 
 
-def _source(graph: Graph, cast: Op) -> Op | None:
+def _source(graph: Graph, users: Mapping[str, Sequence[Op]], cast: Op) -> Op | None:
     """The layer that makes what is cast, None when others read it too."""
-    users, op = graph.users(), cast
+    op = cast
     while op is cast or isinstance(op, Reshape):
         name = op.inputs[0]
         if len(users[name]) > 1 or name in graph.outputs or name not in graph:

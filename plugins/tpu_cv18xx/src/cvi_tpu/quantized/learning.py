@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from cvi.flow.real import quantised_inputs
-from cvi.ir import Array, Graph, Op
+from cvi.ir import Array, Graph
 from cvi.walk import Walk, live_bytes
 from cvi_tpu.quantized import bf16
-from cvi_tpu.quantized.ops import Bf16Conv2d, Int8Conv2d
+from cvi_tpu.quantized.ops import Bf16Conv2d
 from cvi_tpu.quantized.patches import Conv, moments
 from cvi_tpu.quantized.rounding import Roundings, least_error
 
@@ -74,8 +74,7 @@ def learn_rounding(
     walk = Walk(graph, [quantised_inputs(graph, sample) for sample in islice(samples, most)])
     left = dict(found)
     for op in walk.ahead():
-        if op.name in left:
-            assert isinstance(op, Int8Conv2d | Bf16Conv2d)
+        if isinstance(op, Conv) and op.name in left:
             inputs = [values[op.inputs[0]] for values in walk.live]
             _round(graph, op, left.pop(op.name), inputs)
             progress.step(len(found) - len(left), len(found))
@@ -114,10 +113,9 @@ def _learnable(
     uses = graph.use_counts()
     found = {}
     for op in graph:
-        known = isinstance(op, Int8Conv2d | Bf16Conv2d)
-        source = filters.get(op.inputs[1]) if known else None
-        if source is None:
+        if not isinstance(op, Conv) or op.inputs[1] not in filters:
             continue
+        source = filters[op.inputs[1]]
         reason = _obstacle(op, source, [uses[name] for name in op.inputs[1:3] if name])
         if reason:
             progress.note(f"{op.name}: weights are rounded to nearest, for {reason}")
@@ -126,9 +124,8 @@ def _learnable(
     return found
 
 
-def _obstacle(op: Op, source: Learner, uses: list[int]) -> str:
+def _obstacle(op: Conv, source: Learner, uses: list[int]) -> str:
     """What keeps a filter from being rounded otherwise, "" when nothing does."""
-    assert isinstance(op, Int8Conv2d | Bf16Conv2d)
     size = source.weight[0].size
     if op.group * size**2 > _LARGEST:
         return f"a filter of {size} weights is too large to learn"
