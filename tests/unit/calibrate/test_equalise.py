@@ -122,8 +122,10 @@ _W = {"a_w": _uneven(3, 3, 1, 1), "y_w": _uneven(3, 3, 1, 1)}
         _graph(_conv("a", "x"), Conv2d(name="y", inputs=("a", "a_w", "")), a_w=_W["a_w"]),
         _graph(_conv("a", "x"), Concat(name="cat", inputs=("a", "a")),
                Conv2d(name="y", inputs=("cat", "w", "")), a_w=_W["a_w"], w=_uneven(2, 6, 1, 1)),
+        _graph(_conv("a", "x"), _conv("y", "a", group=2),
+               a_w=_uneven(4, 3, 1, 1), y_w=_uneven(2, 2, 1, 1)),
     ],
-    ids=["clamp", "output", "sum", "padding", "shared weights", "twice"],
+    ids=["clamp", "output", "sum", "padding", "shared weights", "twice", "groups"],
 )  # fmt: skip
 def test_tensors_whose_scales_would_not_cancel_stay(graph: Graph) -> None:
     made, count = equalised(graph)

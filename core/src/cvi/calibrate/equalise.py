@@ -8,7 +8,6 @@ computes the same numbers as before but for these powers, to the bit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -41,7 +40,7 @@ def equalised(graph: Graph) -> tuple[Graph, int]:
     read, through pools, relus without an upper bound and concatenations of channels.
     """
     made = graph.replace()
-    joints = list(_joints(made))
+    joints = _joints(made)
     changed: set[str] = set()
     for _ in range(_ROUNDS):
         moved = [joint.layer.name for joint in joints if _balance(made, joint)]
@@ -68,7 +67,7 @@ class _Joint:
     readers: tuple[_Reader, ...]
 
 
-def _joints(graph: Graph) -> Sequence[_Joint]:
+def _joints(graph: Graph) -> list[_Joint]:
     uses, users = graph.use_counts(), graph.users()
 
     def own(name: str) -> bool:
@@ -84,7 +83,7 @@ def _joints(graph: Graph) -> Sequence[_Joint]:
             more = _through(graph, user, name, first, columns)
             if more is not None:
                 behind = readers(user.name, *more)
-            elif _is_filter(user) and user.inputs[0] == name and own(user.inputs[1]):
+            elif _is_filter(graph, user) and user.inputs[0] == name and own(user.inputs[1]):
                 behind = [_Reader(user, first, columns)]
             else:
                 return None
@@ -95,7 +94,7 @@ def _joints(graph: Graph) -> Sequence[_Joint]:
 
     joints = []
     for op in graph.ops:
-        if not _is_filter(op) or getattr(op, "relu_max", None) is not None:
+        if not _is_filter(graph, op) or getattr(op, "relu_max", None) is not None:
             continue
         if own(op.inputs[1]) and (not op.inputs[2] or own(op.inputs[2])):
             behind = readers(op.name, 0, 1)
@@ -104,13 +103,15 @@ def _joints(graph: Graph) -> Sequence[_Joint]:
     return joints
 
 
-def _is_filter(op: Op) -> bool:
-    """A layer whose channels are rows of its weights, and which pads with nothing but 0."""
+def _is_filter(graph: Graph, op: Op) -> bool:
+    """A layer whose channels are rows of its weights, and which pads with nothing but 0; of
+    grouped convolutions only depthwise ones."""
     if isinstance(op, FullyConnected):
         return len(op.type.shape) == 2
     if not isinstance(op, Conv2d) or op.pad_value:
         return False
-    return op.group in (1, op.type.shape[1])
+    read = graph.type_of(op.inputs[0]).shape[1]
+    return op.group == 1 or op.group == op.type.shape[1] == read
 
 
 def _through(graph: Graph, op: Op, name: str, first: int, columns: int) -> tuple[int, int] | None:
@@ -133,11 +134,10 @@ def _balance(graph: Graph, joint: _Joint) -> bool:
     """Scale the channels between a layer and its readers; whether any scale is not 1."""
     weight = graph.constants[joint.layer.inputs[1]]
     channels = len(weight)
-    made = _largest(weight.reshape(channels, -1), 1)
-    read = np.zeros(channels)
+    made, read = _largest(weight), np.zeros(channels)
     for reader in joint.readers:
-        columns = _columns(graph, reader, channels)
-        read = np.maximum(read, _largest(columns.reshape(channels, -1), 1))
+        columns = _columns(graph.constants[reader.layer.inputs[1]], reader, channels)
+        read = np.maximum(read, _largest(columns))
     used = (made > 0) & (read > 0)
     ratios = np.divide(made, read, out=np.ones(channels), where=used)
     powers = np.rint(np.log2(ratios) / 2).astype(int)
@@ -148,24 +148,21 @@ def _balance(graph: Graph, joint: _Joint) -> bool:
             graph.constants[name] = _scaled(graph.constants[name], -powers)
     for reader in joint.readers:
         name = reader.layer.inputs[1]
-        scaled = graph.constants[name].copy()
-        _view(scaled, reader, channels)[...] = _scaled(_columns(graph, reader, channels), powers)
-        graph.constants[name] = scaled
+        graph.constants[name] = graph.constants[name].copy()
+        columns = _columns(graph.constants[name], reader, channels)
+        columns[...] = _scaled(columns, powers)
     return True
 
 
-def _largest(values: Array, axis: int) -> Array:
-    largest: Array = np.abs(values).max(axis=axis, initial=0).astype(np.float64)
+def _largest(values: Array) -> Array:
+    """Of values[channels, ...] the largest size per channel."""
+    rows = values.reshape(len(values), -1)
+    largest: Array = np.abs(rows).max(axis=1, initial=0).astype(np.float64)
     return largest
 
 
-def _columns(graph: Graph, reader: _Reader, channels: int) -> Array:
-    """What the weights of a reader multiply the channels with, [channels, ...]."""
-    return _view(graph.constants[reader.layer.inputs[1]], reader, channels)
-
-
-def _view(weight: Array, reader: _Reader, channels: int) -> Array:
-    """The part of a reader's weights for the channels, channels first."""
+def _columns(weight: Array, reader: _Reader, channels: int) -> Array:
+    """The part of a reader's weights that multiplies the channels, channels first: a view."""
     layer = reader.layer
     if isinstance(layer, Conv2d) and layer.group > 1:
         return weight[reader.first : reader.first + channels]
