@@ -9,6 +9,7 @@ import pytest
 
 from cvi import plugins
 from cvi.calibrate.calibrate import _Telling, calibrate, last_tensors
+from cvi.calibrate.histogram import Histograms
 from cvi.calibrate.table import CalibrationTable, Threshold
 from cvi.calibrate.tune import rounded, tuned
 from cvi.execute import evaluate
@@ -129,14 +130,15 @@ def test_outputs_have_room_where_they_are_moved_too() -> None:
 
 
 def test_samples_for_trials_hold_the_largest_values() -> None:
-    few = _Telling(4)
+    few, seen = _Telling(4), Histograms(128)
     for i in range(100):
         tensors = {name: np.full(3, 1.0, np.float32) for name in "abc"}
         if i == 37:
             tensors["a"][1] = tensors["b"][0] = 9.0
         if i == 80:
             tensors["c"][2] = -7.0
-        few.add({"x": np.array([i])}, tensors)
+        seen.add(tensors)
+        few.add({"x": np.array([i])}, seen)
     kept = [int(sample["x"][0]) for sample in few.samples]
     assert len(kept) == 4 and {37, 80} < set(kept)
     assert kept == sorted(kept)
@@ -144,16 +146,18 @@ def test_samples_for_trials_hold_the_largest_values() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 5, 16])
 def test_so_many_samples_are_tried(count: int) -> None:
-    few, random = _Telling(count), np.random.default_rng(3)
+    few, seen, random = _Telling(count), Histograms(128), np.random.default_rng(3)
     for i in range(9):
-        few.add({"x": np.array([i])}, {"a": random.random(4), "b": random.random(4)})
+        seen.add({name: random.random(4).astype(np.float32) for name in "ab"})
+        few.add({"x": np.array([i])}, seen)
     assert len({int(sample["x"][0]) for sample in few.samples}) == min(count, 9)
 
 
 def test_samples_are_drawn_with_equal_chances() -> None:
-    few = _Telling(40)
+    few, seen = _Telling(40), Histograms(128)
     for i in range(400):
-        few.add({"x": np.array([i])}, {"a": np.zeros(1)})
+        seen.add({"a": np.zeros(1, np.float32)})
+        few.add({"x": np.array([i])}, seen)
     kept = np.array([sample["x"][0] for sample in few.samples])
     assert [60 < np.percentile(kept, 25) < 160, 240 < np.percentile(kept, 75) < 340] == [True, True]
 

@@ -60,8 +60,8 @@ def calibrate(
     count = 0
     for count, sample in enumerate(samples, 1):
         tensors = _tensors(graph, names, sample, executor)
-        few.add(sample, tensors)
         histograms.add(tensors)
+        few.add(sample, histograms)
         means.add(tensors)
         if progress is not None:
             progress(count)
@@ -130,14 +130,14 @@ class _Telling:
         self._drawn: list[int] = []
         self._kept: dict[int, Mapping[str, Array]] = {}
 
-    def add(self, sample: Mapping[str, Array], tensors: Mapping[str, Array]) -> None:
+    def add(self, sample: Mapping[str, Array], seen: Histograms) -> None:
+        """Take the next sample; seen: what was seen of all tensors so far, with this one."""
         if not self._count:
             return
         number, self._seen = self._seen, self._seen + 1
-        for name, array in tensors.items():
-            largest = max(float(array.max()), -float(array.min()))
-            if largest > self._largest.get(name, -1.0):
-                self._largest[name], self._holders[name] = largest, number
+        for name, layer in seen.layers.items():
+            if layer.absmax > self._largest.get(name, -1.0):
+                self._largest[name], self._holders[name] = layer.absmax, number
         place = self._random.randrange(self._seen)  # every sample is drawn with equal chances
         if len(self._drawn) < self._count:
             self._drawn.append(number)
