@@ -71,8 +71,8 @@ What makes the difference to the vendor's INT8, and is always on:
 - Rounding errors of weights do not average out over inputs that are never negative: calibration
   keeps the *mean* of every channel, and what the rounded weights add for these means is taken
   out of the bias.
-- Thresholds are chosen among KLD, the maximum and shares of it by trials on images that hold the
-  largest values, and outputs get *room* beyond the largest value that was seen.
+- Thresholds are chosen among shares of the maximum by trials on a few images, half of them those
+  that hold the largest values, and outputs get *room* beyond the largest value that was seen.
 - Weights are rounded as a few of the images suggest (`--rounding auto`), in BF16 too.
 
 *INT8 around 0, rounded to nearest, no means, KLD* is the vendor's arithmetic on our code. Learning

@@ -65,18 +65,16 @@ class Walk:
             values[op.name] = result
 
     def harm(self, op: Op, results: Sequence[Array]) -> float:
-        """What other results of the visited op, one per image, do to the outputs: the mean over
-        images and outputs of |y - y32|^2 / |y32|^2."""
+        """What other results of the visited op, one per image, do to the outputs: their
+        `relative_error` over all images."""
         rest, session = self._rest_of(op)
 
-        def error(image: tuple[Values, Array, Values]) -> float:
-            values, result, reference = image
+        def outputs(image: tuple[Values, Array]) -> Values:
+            values, result = image
             known = {**values, op.name: result}
-            fed = {one.name: known[one.name] for one in rest.inputs}
-            return relative_error(session.run(fed), reference)
+            return session.run({one.name: known[one.name] for one in rest.inputs})
 
-        images = zip(self.live, results, self._expected(), strict=True)
-        return float(np.mean(each(error, images)))
+        return relative_error(each(outputs, zip(self.live, results, strict=True)), self._expected())
 
     def _rest_of(self, op: Op) -> tuple[Graph, ExecutorSession]:
         if self._rest is None or self._rest[0] != op.name:
@@ -145,12 +143,18 @@ def piece(graph: Graph, given: Sequence[str], ops: Sequence[Op], outputs: tuple[
     return Graph(graph.name, [*inputs, *ops], outputs, constants)
 
 
-def relative_error(found: Mapping[str, Array], reference: Mapping[str, Array]) -> float:
-    """Mean over the outputs of |y - r|^2 / |r|^2 in fp64."""
-    errors = []
-    for name, expected in reference.items():
-        wide = expected.astype(np.float64)
-        power = float(np.square(wide).sum())
-        error = float(np.square(found[name].reshape(wide.shape) - wide).sum())
-        errors.append(error / power if power else float(error > 0))
-    return float(np.mean(errors)) if errors else 0.0
+def relative_error(found: Sequence[Values], references: Sequence[Values]) -> float:
+    """Mean over the outputs of sum |y - r|^2 / sum |r|^2, the sums over all images, in fp64.
+
+    The images' errors are not taken relative to each image's own output: one whose output is
+    almost 0 would count more than all others.
+    """
+    ratios = []
+    for name in references[0] if references else ():
+        error = power = 0.0
+        for values, reference in zip(found, references, strict=True):
+            wide = reference[name].astype(np.float64)
+            power += float(np.square(wide).sum())
+            error += float(np.square(values[name].reshape(wide.shape) - wide).sum())
+        ratios.append(error / power if power else float(error > 0))
+    return float(np.mean(ratios)) if ratios else 0.0

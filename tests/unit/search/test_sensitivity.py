@@ -67,7 +67,7 @@ def quantised() -> tuple[Graph, Graph, CalibrationTable]:
 def _literal(graph: Graph, quantised: Graph, name: str, data: Images) -> float:
     """The layer's operands rounded to their stored types, its int8 result put back as a
     constant, and everything else computed anew."""
-    errors = []
+    found = []
     for image in data:
         values = evaluate(graph, image, keep=True)
         stored = {
@@ -87,8 +87,8 @@ def _literal(graph: Graph, quantised: Graph, name: str, data: Images) -> float:
             graph.outputs,
             {**graph.constants, name: value},
         )
-        errors.append(relative_error(evaluate(fixed, image), evaluate(graph, image)))
-    return float(np.mean(errors))
+        found.append(evaluate(fixed, image))
+    return relative_error(found, [evaluate(graph, image) for image in data])
 
 
 def test_losses_are_those_of_a_literal_replacement(
@@ -110,7 +110,7 @@ def test_rounding_of_a_result_alone(
 ) -> None:
     graph, made, _ = quantised
     found = {loss.layer: loss.rounding for loss in losses(graph, made, images())}
-    kind, errors = made.type_of(name), []
+    kind, results = made.type_of(name), []
     assert kind.scale is not None
     for image in images():
         value = evaluate(graph, image, keep=True)[name]
@@ -119,8 +119,9 @@ def test_rounding_of_a_result_alone(
         ops = [op for op in graph.ops if op.name != name]
         one = Graph(graph.name, ops, graph.outputs, {**graph.constants, name: fixed})
         fed = {} if name == "x" else image
-        errors.append(relative_error(evaluate(one, fed), evaluate(graph, image)))
-    assert found[name] == pytest.approx(float(np.mean(errors)), rel=1e-4)
+        results.append(evaluate(one, fed))
+    expected = relative_error(results, [evaluate(graph, image) for image in images()])
+    assert found[name] == pytest.approx(expected, rel=1e-4)
     assert found[name] > 0
 
 
@@ -140,9 +141,17 @@ def test_what_only_moves_elements_is_no_candidate(
 
 def test_relative_error_by_hand() -> None:
     ones = np.ones(4, np.float32)
-    assert relative_error({"y": ones * 1.1}, {"y": ones}) == pytest.approx(0.01, rel=1e-5)
-    assert relative_error({"y": ones * 0}, {"y": ones * 0}) == 0
-    assert relative_error({"y": ones}, {"y": ones * 0}) == 1
+    assert relative_error([{"y": ones * 1.1}], [{"y": ones}]) == pytest.approx(0.01, rel=1e-5)
+    assert relative_error([{"y": ones * 0}], [{"y": ones * 0}]) == 0
+    assert relative_error([{"y": ones}], [{"y": ones * 0}]) == 1
+    two = [{"y": ones, "z": ones * 3}]
+    assert relative_error([{"y": ones * 2, "z": ones * 3}], two) == pytest.approx(0.5)
+
+
+def test_an_image_with_a_tiny_output_does_not_count_more() -> None:
+    large, tiny = np.full(2, 10, np.float32), np.full(2, 1e-3, np.float32)
+    found = relative_error([{"y": large}, {"y": tiny + 1}], [{"y": large}, {"y": tiny}])
+    assert found == pytest.approx(0.01, rel=1e-5)
 
 
 def test_an_interrupted_search_goes_on(

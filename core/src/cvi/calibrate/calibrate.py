@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cvi.calibrate.histogram import Histograms, LayerHistogram
-from cvi.calibrate.methods import AUTO, CANDIDATES, Method, method_of
+from cvi.calibrate.methods import AUTO, Method, absolute_maximum, method_of
 from cvi.calibrate.table import CalibrationTable, Threshold, format_mean
 from cvi.calibrate.tune import tuned
 from cvi.errors import CviError, InputError
@@ -42,9 +42,9 @@ def calibrate(
     every channel that a filter reads.
 
     samples: input arrays by input name, each taken once.
-    method: one of METHODS, or "auto": for each layer the best of several by what it does to
-    the outputs for `tuned_on` of the samples (`cvi.calibrate.tune`), which executors run: half
-    of these are such as hold the largest values of most tensors. Then the network's outputs (or
+    method: one of METHODS, or "auto": for each layer the best by what it does to the outputs
+    for `tuned_on` of the samples (`cvi.calibrate.tune`), which executors run: half of these are
+    such as hold the largest values of most tensors. Then the network's outputs (or
     what a softmax at its end reads) get a fifth more than the largest value.
     executor: session that gives all of `float_layers(graph)` except the inputs, which
     may be missing; without one the numpy reference runs the graph.
@@ -53,7 +53,7 @@ def calibrate(
     The result is as it is after writing and reading its file. A layer that was always
     zero gets 1e-5 and a warning (FACTS_TOOLCHAIN 5.1).
     """
-    methods = CANDIDATES if method == AUTO else (method_of(method),)
+    choose = absolute_maximum if method == AUTO else method_of(method)
     names = float_layers(graph)
     few = _Telling(max(tuned_on, 1) if method == AUTO else 0)
     histograms, means = Histograms(bins), ChannelMeans(filtered_tensors(graph))
@@ -67,13 +67,11 @@ def calibrate(
             progress(count)
     if not count:
         raise InputError("there are no samples to calibrate with", fix="give a folder of images")
-    tables = []
-    for choose in methods:
-        entries = {name: _threshold(name, histograms.layers[name], choose) for name in names}
-        tables.append(CalibrationTable(entries, means=means.rounded(), bins=bins, samples=count))
+    entries = {name: _threshold(name, histograms.layers[name], choose) for name in names}
+    table = CalibrationTable(entries, means=means.rounded(), bins=bins, samples=count)
     if method != AUTO:
-        return tables[0]
-    table = tuned(graph, tables, few.samples, executors=executors, progress=tried)
+        return table
+    table = tuned(graph, table, few.samples, executors=executors, progress=tried)
     return _with_room(table, last_tensors(graph), histograms)
 
 

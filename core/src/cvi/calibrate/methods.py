@@ -68,17 +68,7 @@ METHODS: dict[str, Method] = {
 
 
 AUTO = "auto"
-"""The best of CANDIDATES for each layer; see `cvi.calibrate.tune`."""
-
-
-def share_of_maximum(share: float) -> Method:
-    """A share of the largest |x| that was seen."""
-    return lambda layer: share * layer.absmax
-
-
-CANDIDATES: tuple[Method, ...] = (
-    kld, absolute_maximum, share_of_maximum(0.7), share_of_maximum(0.5),
-)  # fmt: skip
+"""The best for each layer by trials; see `cvi.calibrate.tune`."""
 
 
 def method_of(name: str) -> Method:

@@ -1,16 +1,15 @@
-"""The best of several thresholds for each layer, by what it does to the outputs.
+"""The best threshold for each layer, by what it does to the outputs.
 
-No method is best for every tensor: where a few large values matter clipping is what harms,
-elsewhere coarse steps. So each candidate is tried: the tensor alone is rounded and clipped
-to it, the rest of the network stays in fp32, and the one with the least error of the outputs
-is taken.
+No rule is best for every tensor: where a few large values matter clipping is what harms,
+elsewhere coarse steps. So several are tried: the tensor alone is rounded and clipped to each,
+the rest of the network stays in fp32, and the one with the least error of the outputs is taken.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from math import inf
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,27 +23,30 @@ from cvi.walk import Walk
 if TYPE_CHECKING:
     from cvi.hookspecs import Executor
 
-_ALIKE = 0.02
 _ALL_STEPS = 255
+_COARSE = 2
+_SMALLEST = 24  # a 64th of the largest value
+_FAR = 3.0  # times the least harm: closer to that no threshold is better, by far
 
 
 def tuned(
     graph: Graph,
-    tables: Sequence[CalibrationTable],
+    table: CalibrationTable,
     images: Sequence[Mapping[str, Array]],
     *,
     executors: Sequence[Executor] = (),
     progress: Callable[[int], None] | None = None,
 ) -> CalibrationTable:
-    """The first table with, for every layer, the best threshold of all tables.
+    """The table with the best threshold of every layer.
 
-    Candidates are tried from the largest on, as long as they get better; those within 2 per cent
-    of an earlier one are not. What an op only moves has the threshold of its operand;
-    concatenations, whose operands take theirs, are tried. A tensor that is never negative is
-    rounded to 255 steps from 0 on, others to 127 on either side.
+    table: with thresholds that clip nothing. Smaller ones are tried, each the one before by the
+    square root of 2, as long as they get better; then those halfway to the best one's
+    neighbours. What an op only moves has the threshold of its operand; concatenations, whose
+    operands take theirs, are tried. A tensor that is never negative is rounded to 255 steps
+    from 0 on, others to 127 on either side.
     progress: called with the number of layers done.
     """
-    entries = dict(tables[0].entries)
+    entries = dict(table.entries)
     walk = Walk(graph, images, executors)
     for count, op in enumerate(walk, 1):
         moved = isinstance(op, Movement) and not isinstance(op, Concat)
@@ -52,25 +54,31 @@ def tuned(
             known = entries[op.inputs[0]].threshold  # the values are those of the operand
             entries[op.name] = replace(entries[op.name], threshold=known)
         elif op.name in entries:
-            entries[op.name] = _best(op, walk, [table.entries[op.name] for table in tables])
+            entries[op.name] = _best(op, walk, entries[op.name])
         if progress is not None:
             progress(count)
-    return replace(tables[0], entries=entries)
+    return replace(table, entries=entries)
 
 
-def _best(op: Op, walk: Walk, found: Sequence[Threshold]) -> Threshold:
-    tried: list[Threshold] = []
-    for entry in found:
-        if all(abs(entry.threshold / t.threshold - 1) > _ALIKE for t in tried):
-            tried.append(entry)
-    tried.sort(key=lambda entry: -entry.threshold)
-    best, least = tried[0], inf
-    for entry in tried if len(tried) > 1 else ():
-        harm = walk.harm(op, _all_rounded(op, walk, entry))
-        if harm >= least:
-            break
-        best, least = entry, harm
-    return best
+def _best(op: Op, walk: Walk, largest: Threshold) -> Threshold:
+    """The best of the thresholds largest / 2^(k/4)."""
+
+    def threshold(k: int) -> Threshold:
+        return replace(largest, threshold=largest.threshold * 2 ** (-k / 4)).rounded()
+
+    @cache
+    def harm(k: int) -> float:
+        return walk.harm(op, _all_rounded(op, walk, threshold(k)))
+
+    best = 0
+    while best < _SMALLEST and harm(best + _COARSE) < harm(best):
+        best += _COARSE
+    tried = [best]
+    if best and harm(0) * 2 ** (-(best - 1) / 2) < harm(best):
+        tried.append(best - 1)  # else its rounding alone costs more, as the square of its steps
+    if harm(best + _COARSE) < _FAR * harm(best):
+        tried.append(best + 1)  # else too much is clipped there already
+    return threshold(min(tried, key=harm))
 
 
 def _all_rounded(op: Op, walk: Walk, entry: Threshold) -> list[Array]:

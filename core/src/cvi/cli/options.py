@@ -234,7 +234,7 @@ class DataOptions:
     method: Annotated[
         str,
         typer.Option(
-            help="kld, max, percentile, mse, or auto: the best of a few for each layer.",
+            help="kld, max, percentile, mse, or auto: each layer's best by trials.",
             rich_help_panel=_DATA,
         ),
     ] = "auto"

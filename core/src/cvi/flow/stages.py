@@ -41,6 +41,7 @@ from cvi.hookspecs import (
 from cvi.ir import Array, Graph
 from cvi.macs import macs
 from cvi.precision import PrecisionPlan
+from cvi.walk import live_bytes
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,9 @@ class Stage:
     wanted: Callable[[Job], bool] = lambda job: True
 
 
-_TUNING_WORK = 400_000_000_000
+_TUNING_SAMPLES = 32
+_TUNING_WORK = 300_000_000_000
+_TUNING_MEMORY = 1 << 30  # bytes of the tensors of all samples together
 _NO_REFERENCE = "the framework cannot compute it"
 
 
@@ -333,11 +336,12 @@ _OPTIONS = {
 
 
 def tuning_samples(graph: Graph) -> int:
-    """With how many samples thresholds are tried: 16, fewer for networks so large that this
-    would take minutes. Every layer is tried with a few thresholds, each time running the rest
-    of the network: half of it on average."""
+    """With how many samples thresholds are tried: 32, fewer for networks so large that this
+    would take minutes or more than 1 GiB. Every layer is tried with a few thresholds, each time
+    running the rest of the network: half of it on average."""
     work = sum(macs(graph, op) for op in graph) * len(graph.ops)
-    return min(16, max(1, _TUNING_WORK // max(work, 1)))
+    most = min(_TUNING_WORK // max(work, 1), _TUNING_MEMORY // max(live_bytes(graph), 1))
+    return min(_TUNING_SAMPLES, max(1, most))
 
 
 def _batch(graph: Graph) -> int:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Loss:
-    """What INT8 does to the outputs: means over images and outputs of the relative error
-    |y - y32|^2 / |y32|^2; errors of several layers about add up.
+    """What INT8 does to the outputs: their `cvi.walk.relative_error` over all images, sum
+    |y - y32|^2 / sum |y32|^2; errors of several layers about add up.
 
     loss: when only this layer is in INT8, its operands and its result too; None of an input.
     rounding: when only its result is rounded to int8.
