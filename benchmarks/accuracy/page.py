@@ -73,6 +73,7 @@ What makes the difference to the vendor's INT8, and is always on:
   out of the bias.
 - Thresholds are chosen among shares of the maximum by trials on a few images, half of them those
   that hold the largest values, and outputs get *room* beyond the largest value that was seen.
+- Thresholds of the operands of sums are such that their 8-bit multipliers are *exact*.
 - Weights are rounded as a few of the images suggest (`--rounding auto`), in BF16 too.
 
 *INT8 around 0, rounded to nearest, no means, KLD* is the vendor's arithmetic on our code. Learning

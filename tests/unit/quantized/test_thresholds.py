@@ -10,6 +10,7 @@ from cvi.errors import InputError
 from cvi.ir import Graph
 from cvi.ops import (
     Abs,
+    Add,
     Clip,
     Concat,
     Conv2d,
@@ -131,3 +132,63 @@ def test_without_a_table_there_is_no_int8() -> None:
     with pytest.raises(InputError, match="needs a calibration table") as error:
         Thresholds(network(Relu(name="r", inputs=("x",))), None)
     assert "cvi calibrate" in error.value.fix
+
+
+def exact(threshold: float, result: float) -> bool:
+    """Whether the ratio is a whole number of at most 127, halved some times."""
+    multipliers = [threshold / result * 2**shift for shift in range(16)]
+    return any(0.9 < m < 127.1 and abs(m - round(m)) < 1e-9 for m in multipliers)
+
+
+def test_operands_of_a_sum_get_exact_multipliers() -> None:
+    graph = network(conv("a"), conv("b"), Add(name="s", inputs=("a", "b")), conv("out", "s"), w=W)
+    found = thresholds(graph, x=1, a=0.777, b=3.33, s=4, out=1)
+    assert (found["x"], found["s"], found["out"]) == (1, 4, 1)
+    for name, given in (("a", 0.777), ("b", 3.33)):
+        assert exact(found[name], found["s"])
+        assert found[name] == pytest.approx(given, rel=0.02)
+
+
+def test_coefficients_of_a_sum_count() -> None:
+    graph = network(
+        conv("a"), conv("b"), Add(name="s", inputs=("a", "b"), coefficients=(0.3, -2.0)), w=W
+    )
+    found = thresholds(graph, x=1, a=7.1, b=1.9, s=4)
+    assert exact(found["a"] * 0.3, found["s"]) and exact(found["b"] * 2, found["s"])
+
+
+def test_a_chain_of_sums_is_exact_from_the_last_one_on() -> None:
+    graph = network(
+        conv("a"), conv("b"), Add(name="s", inputs=("a", "b")),
+        conv("c", "s"), Add(name="t", inputs=("s", "c")), w=W,
+    )  # fmt: skip
+    found = thresholds(graph, x=1, a=1.11, b=2.22, s=3.33, c=0.987, t=4.1)
+    assert found["t"] == 4.1
+    assert all(exact(found[name], found["t"]) for name in ("s", "c"))
+    assert all(exact(found[name], found["s"]) for name in ("a", "b"))
+
+
+def test_what_shares_a_threshold_changes_together() -> None:
+    graph = network(
+        conv("a"), Reshape(name="r", inputs=("a",), shape=(1, 4, 64, 1)), conv("b"),
+        Add(name="s", inputs=("r", "r")), w=W,
+    )  # fmt: skip
+    found = thresholds(graph, x=1, a=1.11, r=1.11, b=2.22, s=3.33)
+    assert found["a"] == found["r"] != 1.11 and exact(found["r"], found["s"])
+
+
+def test_given_thresholds_and_an_operand_that_is_the_result_stay() -> None:
+    graph = network(
+        Sigmoid(name="p", inputs=("x",)), Add(name="s", inputs=("x", "p")),
+        Relu(name="r", inputs=("s",)), Add(name="t", inputs=("s", "r")), w=W,
+    )  # fmt: skip
+    found = thresholds(graph, x=0.9, p=5, s=1.3, r=1.3, t=3)
+    assert (found["x"], found["p"], found["t"]) == (0.9, 1, 3)
+    assert found["s"] == found["r"] and exact(found["s"], 3)
+
+
+def test_a_sum_clips_no_operand_by_more_than_two_per_cent() -> None:
+    for given in np.linspace(0.05, 0.2, 40):
+        graph = network(conv("a"), conv("b"), Add(name="s", inputs=("a", "b")), w=W)
+        found = thresholds(graph, x=1, a=float(given), b=9.0, s=10.0)
+        assert found["a"] >= 0.98 * given and exact(found["a"], 10.0)

@@ -9,16 +9,22 @@ and result, and a concatenation is cheapest when its operands have the result's:
 2. backward, from the last op to the first: the only user of a tensor passes its own
    threshold to it when it is a concatenation or one of `Takes its operand's` below;
 3. forward: those ops take their operand's threshold, whatever step 2 gave them, and the
-   product with a mask takes that of the other operand.
+   product with a mask takes that of the other operand;
+4. sums, from the last one to the first: an operand's threshold is changed to the nearest one
+   with which its multiplier, which has 8 bits only, is exact (by 1 part in 250 at most for the
+   operand with the largest steps), and with it those that share it.
 """
 
 from __future__ import annotations
+
+import math
 
 from cvi.calibrate.table import CalibrationTable
 from cvi.errors import InputError
 from cvi.ir import Graph, Input, Op
 from cvi.ops import (
     Abs,
+    Add,
     Clip,
     Concat,
     LeakyRelu,
@@ -28,9 +34,10 @@ from cvi.ops import (
     PoolMask,
     Relu,
     Sigmoid,
+    Sub,
     Unary,
 )
-from cvi_tpu.quantized.scales import STEPS
+from cvi_tpu.quantized.scales import STEPS, add_limit, add_rates
 
 KEEPS_THRESHOLD = (Movement, MaxPool2d, Relu, LeakyRelu, Clip, Abs)
 """Ops whose result has its operand's threshold (Concat, a Movement, is treated apart)."""
@@ -50,6 +57,7 @@ class Thresholds:
         self._values = _initial(graph, table)
         _backward(graph, self._values)
         _forward(graph, self._values)
+        _suit_sums(graph, self._values)
 
     def __contains__(self, name: object) -> bool:
         return name in self._values
@@ -143,3 +151,64 @@ def _masked(op: Op, graph: Graph) -> str:
         if isinstance(producer, PoolMask):
             return name
     return ""
+
+
+_LEAST = 0.98  # of a threshold: a sum makes none smaller than that
+
+
+def _suit_sums(graph: Graph, values: dict[str, float]) -> None:
+    """Thresholds of operands with which the multipliers of sums are exact.
+
+    Rounded multipliers are gains that are wrong by up to 1 / 254 of the largest one, for all
+    elements alike: errors that do not average out as those of rounding do.
+    """
+    tied = _tied(graph, values)
+    kept = {id(tied[op.name]) for op in graph.ops if op.name in tied and _is_given(op)}
+    for op in reversed(graph.ops):
+        if not isinstance(op, Add | Sub) or op.name not in values:
+            continue
+        kept.add(id(tied[op.name]))
+        for name, threshold in _exact(op, values).items():
+            if id(tied[name]) not in kept:
+                kept.add(id(tied[name]))
+                values.update(dict.fromkeys(tied[name], threshold))
+
+
+def _exact(op: Add | Sub, values: dict[str, float]) -> dict[str, float]:
+    """By operand, the threshold with which its multiplier in a sum is a whole number."""
+    if not all(name in values for name in op.inputs):
+        return {}
+    factors = (1.0, -1.0) if isinstance(op, Sub) else op.weights
+    own = values[op.name]
+    ratios = [f * values[name] / own for f, name in zip(factors, op.inputs, strict=True)]
+    if add_limit(ratios) > 1:
+        return {}
+    multipliers, shift = add_rates(ratios)
+    found = {}
+    for name, factor, multiplier, ratio in zip(
+        op.inputs, factors, multipliers, ratios, strict=True
+    ):
+        size = abs(multiplier)
+        if size and size < _LEAST * abs(ratio) * 2**shift:
+            size += 1
+        if size:
+            found[name] = math.ldexp(size, -shift) * own / abs(factor)
+    return found
+
+
+def _tied(graph: Graph, values: dict[str, float]) -> dict[str, set[str]]:
+    """By name, the tensors that share a threshold, for an op between them does not rescale."""
+    tied = {name: {name} for name in values}
+    for op in graph.ops:
+        masked = _masked(op, graph)
+        sources = op.inputs if _keeps(op) or isinstance(op, Concat) else (masked,)
+        for name in sources:
+            if name in values and op.name in values and values[name] == values[op.name]:
+                joined = tied[op.name] | tied[name]
+                tied.update(dict.fromkeys(joined, joined))
+    return tied
+
+
+def _is_given(op: Op) -> bool:
+    """Whether an op's threshold cannot be chosen."""
+    return isinstance(op, Input) or _fixed(op) is not None
