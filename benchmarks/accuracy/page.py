@@ -67,7 +67,7 @@ _MEANS = """\
 What makes the difference to the vendor's INT8, and is always on:
 
 - What a relu leaves is stored *from -128 on* instead of around 0, in all 256 integers of a byte,
-  where only filters read it; zero points go into biases and cost nothing.
+  where only filters and sums read it; zero points go into biases and cost next to nothing.
 - Rounding errors of weights do not average out over inputs that are never negative: calibration
   keeps the *mean* of every channel, and what the rounded weights add for these means is taken
   out of the bias.

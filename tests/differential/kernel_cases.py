@@ -316,10 +316,12 @@ def adds(draw: DrawFn) -> Case:
     count = draw(st.sampled_from([2, 2, 2, 3]))
     most = 127 if count == 2 else 80
     multipliers = tuple(draw(st.integers(-most, most)) for _ in range(count))
+    room = 32767 - 128 * sum(map(abs, multipliers[:-1]))
     attributes = {
         "multipliers": multipliers,
         "shift": draw(st.integers(4, 8)),
         "relu": draw(st.booleans()),
+        "bias": draw(st.sampled_from([0, 0, room, -room]) | st.integers(-room, room)),
     }
     return Case(q.Int8Add, draw(broadcast_shapes(count)), attributes, seed=draw(seeds))
 

@@ -106,7 +106,8 @@ class Network:
         same = [v for v in self.values[:-1] if self.shape(v) == self.shape(first)]
         if same:
             operands = [first, str(self.rng.choice(same))]
-            self.add(q.Int8Add, operands, multipliers=(60, -45), shift=6, relu=True)
+            bias = int(self.rng.choice([0, -8192]))
+            self.add(q.Int8Add, operands, multipliers=(60, -45), shift=6, relu=True, bias=bias)
 
     def gate(self) -> None:
         """Squeeze and excite: a global pool that is multiplied back."""

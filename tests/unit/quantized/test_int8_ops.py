@@ -253,11 +253,15 @@ def test_add(multipliers: list[int], shift: int, seed: int, data: st.DataObject)
     )  # fmt: skip
     relu = data.draw(st.booleans())
     arrays = [int8s(seed + i, *shape) for i, shape in enumerate(shapes)]
-    op = Int8Add(name="add", out_scale=1.0, multipliers=tuple(multipliers), shift=shift, relu=relu)
+    room = 32767 - 128 * sum(map(abs, multipliers[:-1]))
+    bias = data.draw(st.integers(-room, room)) if room > 0 else 0
+    op = Int8Add(
+        name="add", out_scale=1.0, multipliers=tuple(multipliers), shift=shift, relu=relu, bias=bias
+    )
     y = run(op, *arrays)
     wide = [np.broadcast_to(a, y.shape) for a in arrays]
     for index in np.ndindex(y.shape):
-        total = sum(m * int(a[index]) for m, a in zip(multipliers, wide, strict=True))
+        total = bias + sum(m * int(a[index]) for m, a in zip(multipliers, wide, strict=True))
         rounded = (Fraction(total, 2**shift) + Fraction(1, 2)).__floor__()
         assert y[index] == sat8(rounded, relu)
 
@@ -333,7 +337,12 @@ BROKEN = [
     (
         Int8Add(name="o", out_scale=1.0, multipliers=(-128, 128 - 1, 1, 1), shift=0),
         [X8] * 4,
-        "sum of the multipliers",
+        "partial sum",
+    ),
+    (
+        Int8Add(name="o", out_scale=1.0, multipliers=(1, 1), shift=0, bias=-32640),
+        [X8] * 2,
+        "partial sum",
     ),
     (Int8Requant(name="o", out_scale=1.0, weight=0, multiplier=0, shift=0), [X8], "weight must"),
     (Int8Lut(name="o", out_scale=1.0), [X8, X8], r"int8\[256\]"),

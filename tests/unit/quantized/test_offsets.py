@@ -12,7 +12,20 @@ from small_nets import calibrated, int8_inputs, network, quantise, samples
 from cvi.execute import evaluate
 from cvi.flow.real import quantised_input, quantised_inputs, real_values
 from cvi.ir import Array, DType, Graph, Input, Op, TensorType
-from cvi.ops import Add, AvgPool2d, Concat, Conv2d, MatMul, MaxPool2d, PRelu, Relu, Reshape
+from cvi.ops import (
+    Add,
+    AvgPool2d,
+    BatchNorm,
+    Concat,
+    Conv2d,
+    FullyConnected,
+    MatMul,
+    MaxPool2d,
+    PRelu,
+    Relu,
+    Reshape,
+    Scale,
+)
 from cvi.precision import Precision, PrecisionPlan
 from cvi_tpu.quantized.ops import Int8Conv2d
 from cvi_tpu.quantized.weights import mean_loss, real_filter
@@ -61,12 +74,94 @@ def test_maxima_and_concatenations_hand_on() -> None:
     "reader",
     [
         AvgPool2d(name="r", inputs=("a",), kernel=(8, 8)),
-        Add(name="r", inputs=("a", "x")),
         Relu(name="r", inputs=("a",)),
     ],
 )
 def test_not_what_others_read(reader: Op) -> None:
     assert _offsets(_net(_conv("a", "x"), _conv("b", "a"), reader, _conv("c", "r"))) == set()
+
+
+def test_every_layer_of_weights() -> None:
+    graph = network(
+        _conv("a", "x"),
+        Scale(name="s", inputs=("a", "factors", "bias"), relu=True),
+        BatchNorm(name="n", inputs=("s", "factors", "bias", "bias", "one")),
+        Reshape(name="flat", inputs=("s",), shape=(1, 256)),
+        FullyConnected(name="f", inputs=("flat", "v", ""), relu=True),
+        FullyConnected(name="g", inputs=("f", "u", "")),
+        w=_weights(4, 4, 3, 3),
+        bias=_weights(4),
+        factors=np.array([0.8, -0.5, 0.3, 0.9]),
+        one=np.ones(4),
+        v=_weights(8, 256),
+        u=_weights(3, 8),
+        outputs=("n", "g"),
+    )
+    assert _offsets(graph) == {"a", "s", "flat", "f"}
+    inputs = samples(graph)
+    quantised = quantise(graph, calibrated(graph, inputs))
+    values = evaluate(graph, inputs)
+    found = real_values(quantised, evaluate(quantised, int8_inputs(quantised, inputs), keep=True))
+    for name in graph.outputs:
+        scale = quantised[name].type.scale
+        assert scale is not None and np.abs(found[name] - values[name]).max() < 5 * scale
+
+
+def _residual(*, relu: bool = True, **options: object) -> Graph:
+    """Two blocks: what the first convolution and the sums give is read by the next block's
+    convolution and sum."""
+    return _net(
+        _conv("a", "x"),
+        _conv("b", "a", relu=False),
+        Add(name="s", inputs=("b", "a"), relu=relu, **options),  # type: ignore[arg-type]
+        _conv("c", "s"),
+        _conv("d", "c", relu=False),
+        Add(name="t", inputs=("s", "d"), relu=relu, **options),  # type: ignore[arg-type]
+        _conv("e", "t", relu=False),
+    )
+
+
+def test_sums_read_and_give_them() -> None:
+    assert _offsets(_residual()) == {"a", "s", "c", "t"}
+    assert _offsets(_residual(relu=False)) == {"a", "c"}
+
+
+@pytest.mark.parametrize("options", [{}, {"coefficients": (0.7, -1.3)}, {"relu": False}])
+def test_sums_of_them_are_computed_right(options: dict[str, object]) -> None:
+    graph = _residual(**options)  # type: ignore[arg-type]
+    inputs = samples(graph)
+    quantised = quantise(graph, calibrated(graph, inputs))
+    assert quantised["a"].type.zero == -128
+    values = evaluate(graph, inputs, keep=True)
+    found = real_values(quantised, evaluate(quantised, int8_inputs(quantised, inputs), keep=True))
+    for name in "ast":
+        scale = quantised[name].type.scale
+        assert scale is not None and np.abs(found[name] - values[name]).max() < 6 * scale
+    kinds = {op.kind for op in quantised}
+    assert "Int8Requant" not in kinds and "Int8Clip" not in kinds
+
+
+@pytest.mark.parametrize("bf16", ["s", "t", "c", "b"])
+def test_sums_in_bf16_read_and_give_them_too(bf16: str) -> None:
+    from small_nets import BareChip
+
+    from cvi_tpu.quantized.scheme import MixedScheme
+
+    graph = _residual()
+    inputs = samples(graph)
+    plan = PrecisionPlan(Precision.INT8, {bf16: Precision.BF16})
+    made = MixedScheme().quantize(graph, calibrated(graph, inputs), plan, BareChip())
+    assert made[bf16].type.dtype is DType.BF16
+    found = evaluate(made, quantised_inputs(made, inputs))[made.outputs[0]]
+    np.testing.assert_allclose(found, evaluate(graph, inputs)["e"], atol=0.1)
+
+
+def test_a_sum_whose_zeros_do_not_fit_reads_none() -> None:
+    graph = _residual(coefficients=(1.0, 90.0))
+    table = calibrated(graph, samples(graph))
+    entry = table.entries["s"]
+    small = replace(table, entries={**table.entries, "s": replace(entry, threshold=0.01)})
+    assert quantise(graph, small)["a"].type.zero == 0
 
 
 def test_not_without_relu_nor_as_an_output() -> None:
@@ -139,8 +234,6 @@ def test_the_layers_behind_are_computed_right(options: dict[str, object]) -> Non
 
 
 def test_flattened_rows() -> None:
-    from cvi.ops import FullyConnected
-
     graph = network(
         _conv("a", "x"),
         Reshape(name="flat", inputs=("a",), shape=(1, 256)),

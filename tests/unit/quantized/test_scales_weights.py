@@ -66,15 +66,32 @@ def test_a_gain_beyond_127_saturates_every_integer_but_zero() -> None:
 def test_multipliers_of_a_sum(ratios: list[float]) -> None:
     limit = add_limit(ratios)
     scaled = [r / limit for r in ratios]
-    multipliers, shift = add_rates(scaled)
+    multipliers, shift, bias = add_rates(scaled)
     assert 0 <= shift <= 15
-    assert sum(map(abs, multipliers[:-1])) <= 255
+    assert sum(map(abs, multipliers[:-1])) <= 255 and bias == 0
     for r, m in zip(scaled, multipliers, strict=True):
         assert -127 <= m <= 127
         assert abs(m - math.ldexp(r, shift)) <= 0.5
     # no finer shift would have fitted
     finer = [math.floor(abs(math.ldexp(r, shift + 1)) + 0.5) for r in scaled]
     assert shift == 15 or max(finer) > 127 or sum(finer[:-1]) > 255
+
+
+RATIOS = st.floats(-8, 8).filter(lambda r: abs(r) > 1e-2)
+ZEROS = st.sampled_from([0, -128])
+
+
+@given(st.lists(st.tuples(RATIOS, ZEROS), min_size=2, max_size=4), ZEROS)
+def test_zeros_of_a_sum(operands: list[tuple[float, int]], y_zero: int) -> None:
+    ratios, zeros = zip(*operands, strict=True)
+    multipliers, shift, bias = add_rates(ratios, zeros, y_zero)
+    # Operands that are all 0 give a result that is 0, exactly.
+    total = sum(m * z for m, z in zip(multipliers, zeros, strict=True)) + bias
+    assert total == y_zero * 2**shift
+    for r, m in zip(ratios, multipliers, strict=True):
+        assert abs(m - math.ldexp(r, shift)) <= 0.5
+    # Whatever the operands are, partial sums fit int16.
+    assert 128 * sum(map(abs, multipliers[:-1])) + abs(bias) < 2**15
 
 
 def test_steps_round_half_away_and_saturate() -> None:

@@ -35,6 +35,7 @@ def conv(name: str, source: str = "x", **attributes: object) -> Conv2d:
 
 def thresholds(graph: Graph, **given: float) -> dict[str, float]:
     found = Thresholds(graph, table_of(given))
+    found.suit_sums(graph)
     return {op.name: found[op.name] for op in graph.ops}
 
 

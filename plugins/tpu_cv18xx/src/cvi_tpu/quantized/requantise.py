@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from cvi.ir import Array
 
+MAX_INT16 = 2**15 - 1
+
 _BLOCK = 1 << 16  # elements; int64 intermediates of this many stay in the L2 cache
 
 

@@ -13,9 +13,16 @@ from cvi_tpu.chip import ChipSpec
 from cvi_tpu.quantized.bf16 import encode
 from cvi_tpu.quantized.bf16_weights import RealBf16Filter
 from cvi_tpu.quantized.casts import cast
-from cvi_tpu.quantized.offsets import LOWEST, OFFSET_STEPS
 from cvi_tpu.quantized.ops import Int8Add, Int8Clip, Int8Requant
-from cvi_tpu.quantized.scales import STEPS, add_rates, gain, same_scale, to_steps
+from cvi_tpu.quantized.scales import (
+    LOWEST,
+    OFFSET_STEPS,
+    STEPS,
+    add_rates,
+    gain,
+    same_scale,
+    to_steps,
+)
 from cvi_tpu.quantized.thresholds import Thresholds, no_table
 from cvi_tpu.quantized.weights import RealFilter, quantise_tensor
 

@@ -6,8 +6,16 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from cvi_tpu.quantized.requantise import MAX_INT16
+
 STEPS = 127
 """A threshold T is stored as 127: one step is T / 127 (DECISIONS)."""
+
+OFFSET_STEPS = 255
+"""Where 0 is stored as -128 and a threshold T as 127: one step is T / 255."""
+
+LOWEST = -128
+"""The integer that stands for 0 there."""
 
 MOST_TERMS = 64
 """Operands of one sum: their multipliers add up to at most 255 and should not be tiny."""
@@ -65,26 +73,37 @@ def gain(ratio: float) -> Gain:
 
 
 class AddRates(NamedTuple):
-    """Multipliers in [-127, 127], one per operand, and their common shift 0..15."""
+    """Multipliers in [-127, 127], one per operand, their common shift 0..15, and what is added
+    to the products before it."""
 
     multipliers: tuple[int, ...]
     shift: int
+    bias: int = 0
 
 
-def add_rates(ratios: Sequence[float]) -> AddRates:
+def add_rates(
+    ratios: Sequence[float], zeros: Sequence[int] | None = None, y_zero: int = 0
+) -> AddRates:
     """8-bit multipliers of a weighted sum, rounded to nearest.
 
-    The shift is the largest at which every |multiplier| is at most 127 and those before
-    the last operand sum to at most 255, so that partial sums fit int16. The error of a
-    multiplier is at most 1/2: below 0.8 % of the largest ratio, unless the sum limit
-    (four operands or more) costs another bit. Ratios must not exceed 127.
+    zeros, y_zero: the integers that stand for 0 in the operands and the result; the bias makes
+    up for them. The shift is the largest at which every |multiplier| is at most 127 and partial
+    sums fit int16 (`add_fits`). The error of a multiplier is at most 1/2: below 0.8 % of the
+    largest ratio, unless the partial sums (of four operands or more, or with zeros) cost another
+    bit. Ratios must not exceed 127.
     """
+    zeros = zeros or (0,) * len(ratios)
     for shift in range(15, -1, -1):
         multipliers = tuple(_nearest(math.ldexp(r, shift)) for r in ratios)
-        fits = max(map(abs, multipliers)) <= STEPS
-        if fits and sum(map(abs, multipliers[:-1])) <= 255:
-            return AddRates(multipliers, shift)
+        bias = (y_zero << shift) - sum(m * z for m, z in zip(multipliers, zeros, strict=True))
+        if max(map(abs, multipliers)) <= STEPS and add_fits(multipliers, bias):
+            return AddRates(multipliers, shift, bias)
     raise ValueError(f"ratios {tuple(ratios)} have no 8-bit multipliers")
+
+
+def add_fits(multipliers: Sequence[int], bias: int) -> bool:
+    """Whether the bias and the products before the last one fit int16 in any order."""
+    return abs(bias) + 128 * sum(map(abs, multipliers[:-1])) <= MAX_INT16
 
 
 def add_limit(ratios: Sequence[float]) -> float:

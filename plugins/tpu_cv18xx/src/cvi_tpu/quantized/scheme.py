@@ -105,8 +105,7 @@ class TpuScheme:
         self._check(graph, choices)
         if table is None and choices.uses(DType.INT8):
             raise no_table(graph)
-        thresholds = None if table is None else Thresholds(graph, table)
-        offsets = offset_layers(graph, choices, thresholds) if thresholds else frozenset[str]()
+        thresholds, offsets = _scales(graph, choices, table)
         to = Rewriter(graph, thresholds, spec_of(chip), offsets)
         for op in graph.ops:
             if isinstance(op, Input):
@@ -193,6 +192,18 @@ class MixedScheme(TpuScheme):
     name = "mixed"
     default = Precision.INT8
     mixes = True
+
+
+def _scales(
+    graph: Graph, choices: Choices, table: CalibrationTable | None
+) -> tuple[Thresholds | None, frozenset[str]]:
+    """The thresholds of int8 tensors, and those that are stored from -128 on. What suits sums
+    depends on these, and can change again what a convolution can store so."""
+    if table is None:
+        return None, frozenset()
+    thresholds = Thresholds(graph, table)
+    thresholds.suit_sums(graph, offset_layers(graph, choices, thresholds))
+    return thresholds, offset_layers(graph, choices, thresholds)
 
 
 def _few(graph: Graph) -> int:

@@ -18,6 +18,7 @@ and result, and a concatenation is cheapest when its operands have the result's:
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 
 from cvi.calibrate.table import CalibrationTable
 from cvi.errors import InputError
@@ -37,7 +38,7 @@ from cvi.ops import (
     Sub,
     Unary,
 )
-from cvi_tpu.quantized.scales import STEPS, add_limit, add_rates
+from cvi_tpu.quantized.scales import LOWEST, OFFSET_STEPS, STEPS, add_limit, add_rates
 
 KEEPS_THRESHOLD = (Movement, MaxPool2d, Relu, LeakyRelu, Clip, Abs)
 """Ops whose result has its operand's threshold (Concat, a Movement, is treated apart)."""
@@ -57,7 +58,10 @@ class Thresholds:
         self._values = _initial(graph, table)
         _backward(graph, self._values)
         _forward(graph, self._values)
-        _suit_sums(graph, self._values)
+
+    def suit_sums(self, graph: Graph, offsets: Container[str] = ()) -> None:
+        """Step 4. offsets: the tensors that are stored from -128 on."""
+        _suit_sums(graph, self._values, offsets)
 
     def __contains__(self, name: object) -> bool:
         return name in self._values
@@ -156,7 +160,7 @@ def _masked(op: Op, graph: Graph) -> str:
 _LEAST = 0.98  # of a threshold: a sum makes none smaller than that
 
 
-def _suit_sums(graph: Graph, values: dict[str, float]) -> None:
+def _suit_sums(graph: Graph, values: dict[str, float], offsets: Container[str]) -> None:
     """Thresholds of operands with which the multipliers of sums are exact.
 
     Rounded multipliers are gains that are wrong by up to 1 / 254 of the largest one, for all
@@ -168,31 +172,36 @@ def _suit_sums(graph: Graph, values: dict[str, float]) -> None:
         if not isinstance(op, Add | Sub) or op.name not in values:
             continue
         kept.add(id(tied[op.name]))
-        for name, threshold in _exact(op, values).items():
+        for name, threshold in _exact(op, values, offsets).items():
             if id(tied[name]) not in kept:
                 kept.add(id(tied[name]))
                 values.update(dict.fromkeys(tied[name], threshold))
 
 
-def _exact(op: Add | Sub, values: dict[str, float]) -> dict[str, float]:
+def _exact(op: Add | Sub, values: dict[str, float], offsets: Container[str]) -> dict[str, float]:
     """By operand, the threshold with which its multiplier in a sum is a whole number."""
     if not all(name in values for name in op.inputs):
         return {}
     factors = (1.0, -1.0) if isinstance(op, Sub) else op.weights
-    own = values[op.name]
-    ratios = [f * values[name] / own for f, name in zip(factors, op.inputs, strict=True)]
+    zeros = [LOWEST if name in offsets else 0 for name in (op.name, *op.inputs)]
+    steps = [OFFSET_STEPS if zero else STEPS for zero in zeros]
+    own = values[op.name] / steps[0]
+    ratios = [
+        factor * values[name] / step / own
+        for factor, name, step in zip(factors, op.inputs, steps[1:], strict=True)
+    ]
     if add_limit(ratios) > 1:
         return {}
-    multipliers, shift = add_rates(ratios)
+    multipliers, shift, _ = add_rates(ratios, zeros[1:], zeros[0])
     found = {}
-    for name, factor, multiplier, ratio in zip(
-        op.inputs, factors, multipliers, ratios, strict=True
+    for name, factor, multiplier, ratio, step in zip(
+        op.inputs, factors, multipliers, ratios, steps[1:], strict=True
     ):
         size = abs(multiplier)
         if size and size < _LEAST * abs(ratio) * 2**shift:
             size += 1
         if size:
-            found[name] = math.ldexp(size, -shift) * own / abs(factor)
+            found[name] = math.ldexp(size, -shift) * own * step / abs(factor)
     return found
 
 

@@ -111,7 +111,8 @@ def high_bytes(tensor: Local) -> Local:
 
 
 class TiledAdd(TiledEltwise):
-    """Weighted sum with a 16-bit accumulator whose low plane becomes the result."""
+    """Weighted sum with a 16-bit accumulator whose low plane becomes the result. What is added
+    to all elements follows the first product."""
 
     def planes(self, cut_k: bool) -> int:
         del cut_k
@@ -129,6 +130,9 @@ class TiledAdd(TiledEltwise):
             Arith(op=ArithOp.MUL, result=wide, left=operands[0], right=Const(op.multipliers[0]),
                   layer=layer)
         ]  # fmt: skip
+        if op.bias:
+            added = Const(op.bias)
+            work.append(Arith(op=ArithOp.ADD, result=wide, left=wide, right=added, layer=layer))
         last = len(operands) - 1
         for i in range(1, len(operands)):
             work.append(
@@ -144,6 +148,11 @@ class TiledAdd(TiledEltwise):
                 )
             )
         return work
+
+    def cycles(self, tile: Tile) -> float:
+        assert isinstance(self.op, Int8Add)
+        rounds = self.rounds(tile.box)
+        return super().cycles(tile) + (40 + rounds * 8.0 if self.op.bias else 0.0)
 
 
 class TiledBinary(TiledEltwise):

@@ -10,7 +10,7 @@ import numpy as np
 from cvi.ir import Array, TensorType
 from cvi.ops.check import Types, broadcast, operands, require
 from cvi_tpu.quantized.ops.base import Int8Op, check_rate, in_range, int8s
-from cvi_tpu.quantized.requantise import requantise, round_shift, saturate
+from cvi_tpu.quantized.requantise import MAX_INT16, requantise, round_shift, saturate
 
 _MANY = 1 << 16
 
@@ -31,16 +31,17 @@ class Int8Eltwise(Int8Op):
 
 @dataclass(frozen=True, kw_only=True)
 class Int8Add(Int8Eltwise):
-    """sat8(relu(floor(sum(multipliers[i] * x[i]) / 2^shift + 1/2))).
+    """sat8(relu(floor((sum(multipliers[i] * x[i]) + bias) / 2^shift + 1/2))).
 
     Two or more int8 operands of broadcastable shapes, all of one rank; multipliers are
-    in [-128, 127], a negative one subtracts; shift in 0..15. The partial sums before the
-    last operand must fit int16 (sum of |multipliers| over them <= 255).
+    in [-128, 127], a negative one subtracts; shift in 0..15. The bias and the products before
+    the last one must fit int16 (|bias| + 128 * sum of |multipliers| over these <= 32767).
     """
 
     multipliers: tuple[int, ...]
     shift: int
     relu: bool = False
+    bias: int = 0
 
     most: ClassVar[int] = _MANY
 
@@ -50,13 +51,14 @@ class Int8Add(Int8Eltwise):
         for m in self.multipliers:
             in_range(self, "multiplier", m, -128, 127)
         in_range(self, "shift", self.shift, 0, 15)
-        in_range(self, "sum of the multipliers", sum(map(abs, self.multipliers[:-1])), 0, 255)
+        partial = abs(self.bias) + 128 * sum(map(abs, self.multipliers[:-1]))
+        in_range(self, "partial sum", partial, 0, MAX_INT16)
         return super().infer(inputs)
 
     def evaluate(self, *inputs: Array | None) -> Array:
         arrays = [x for x in inputs if x is not None]
         shape = np.broadcast_shapes(*(x.shape for x in arrays))
-        total = np.zeros(shape, np.int32)
+        total = np.full(shape, self.bias, np.int32)
         for x, m in zip(arrays, self.multipliers, strict=True):
             total += x.astype(np.int32) * m
         return saturate(round_shift(total, self.shift), relu=self.relu)

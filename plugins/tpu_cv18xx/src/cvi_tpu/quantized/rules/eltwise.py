@@ -27,17 +27,18 @@ def _operands(op: Eltwise, to: Rewriter) -> list[Operand]:
 
 @quantizes(Add, Sub)
 def weighted_sum(op: Add | Sub, to: Rewriter) -> None:
-    """An Int8Add with multipliers in the ratio of the scales, coefficients included.
+    """An Int8Add with multipliers in the ratio of the scales, coefficients included. Zero
+    points go into what it adds; saturation at the result's is the relu.
 
     Where an operand's step is too large for an 8-bit multiplier the sum is computed in
     larger steps and brought to the result's scale afterwards.
     """
     operands = _operands(op, to)
-    y_scale = to.scale(op.name)
+    y_scale, y_zero = to.scale(op.name), to.zero(op.name)
     factors = (1.0, -1.0) if isinstance(op, Sub) else op.weights
     ratios = [factor * x.scale / y_scale for factor, x in zip(factors, operands, strict=True)]
     limit = add_limit(ratios)
-    rates = add_rates([r / limit for r in ratios])
+    rates = add_rates([r / limit for r in ratios], [x.zero for x in operands], y_zero)
     chain = Chain(to, op, operands[0])
     chain.then(
         "sum",
@@ -45,9 +46,11 @@ def weighted_sum(op: Add | Sub, to: Rewriter) -> None:
             name="",
             inputs=("", *(x.name for x in operands[1:])),
             out_scale=y_scale * limit,
+            out_zero=y_zero,
             multipliers=rates.multipliers,
             shift=rates.shift,
-            relu=op.relu,
+            bias=rates.bias,
+            relu=op.relu and not y_zero,
         ),
     )
     chain.rescale(y_scale * limit, y_scale)
