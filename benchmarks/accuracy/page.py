@@ -76,9 +76,9 @@ What makes the difference to the vendor's INT8, and is always on:
 - Thresholds of the operands of sums are such that their 8-bit multipliers are *exact*.
 - Weights are rounded as a few of the images suggest (`--rounding auto`), in BF16 too.
 
-*INT8 around 0, rounded to nearest, no means, KLD* is the vendor's arithmetic on our code. Learning
-from *all images* and cross-layer *equalisation* are options, for they do not help every network
-([quantisation](quantisation.md)).
+*INT8 around 0, sums not exact, rounded to nearest, no means, KLD* is the vendor's arithmetic on
+our code. Learning from *all images* and cross-layer *equalisation* are options, for they do not
+help every network ([quantisation](quantisation.md)).
 """
 
 _HEAD = ("network", "form", "top-1", "top-5", "lost", "changed", "KL", "CPU s")
