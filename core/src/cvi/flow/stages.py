@@ -57,7 +57,7 @@ class Stage:
     wanted: Callable[[Job], bool] = lambda job: True
 
 
-_TUNING_SAMPLES = 32
+_TUNING_SAMPLES = 100
 _TUNING_WORK = 300_000_000_000
 _TUNING_MEMORY = 1 << 30  # bytes of the tensors of all samples together
 _NO_REFERENCE = "the framework cannot compute it"
@@ -336,7 +336,7 @@ _OPTIONS = {
 
 
 def tuning_samples(graph: Graph) -> int:
-    """With how many samples thresholds are tried: 32, fewer for networks so large that this
+    """With how many samples thresholds are tried: 100, fewer for networks so large that this
     would take minutes or more than 1 GiB. Every layer is tried with a few thresholds, each time
     running the rest of the network: half of it on average."""
     work = sum(macs(graph, op) for op in graph) * len(graph.ops)
