@@ -11,7 +11,8 @@ import pytest
 from cvi import ops
 from cvi.errors import InputError, UnsupportedError
 from cvi.execute import evaluate
-from cvi.ir import DType, Graph, Input, Op, TensorType
+from cvi.ir import Array, DType, Graph, Input, Op, TensorType
+from cvi.ops import FullyConnected
 from cvi.ops.functions import COMPARISONS, FUNCTIONS
 from cvi_frontend_onnx.executor import OnnxRuntimeExecutor
 from cvi_frontend_onnx.exporter import exporters, to_onnx
@@ -266,6 +267,24 @@ def test_names_in_the_file_are_the_layers() -> None:
     model = to_onnx(chain(), ["a"])
     assert [o.name for o in model.graph.output] == ["a"]
     assert [n.output[0] for n in model.graph.node] == ["a", "b"]
+
+
+def test_large_weights_stay_outside_the_model_of_a_session() -> None:
+    random = np.random.default_rng(0)
+    graph = Graph("outside")
+    graph.constants["w"] = random.standard_normal((64, 64)).astype(np.float32)
+    graph.constants["b"] = random.standard_normal(64).astype(np.float32)
+    graph.add(Input(name="x", type=TensorType((1, 64))))
+    graph.add(FullyConnected(name="y", inputs=("x", "w", "b")))
+    graph.outputs = ("y",)
+    outside: dict[str, Array] = {}
+    model = to_onnx(graph, outside=outside)
+    assert list(outside) == ["w"] and outside["w"] is graph.constants["w"]
+    assert len(model.SerializeToString()) < 64 * 64
+    x = random.standard_normal((1, 64)).astype(np.float32)
+    found = OnnxRuntimeExecutor().session(graph, ["y"]).run({"x": x})["y"]
+    expected = x @ graph.constants["w"].T + graph.constants["b"]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 class Strange(Op):

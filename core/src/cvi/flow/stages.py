@@ -58,7 +58,7 @@ class Stage:
 
 
 _TUNING_SAMPLES = 100
-_TUNING_WORK = 300_000_000_000
+_TUNING_WORK = 100_000_000_000
 _TUNING_MEMORY = 1 << 30  # bytes of the tensors of all samples together
 _NO_REFERENCE = "the framework cannot compute it"
 

@@ -30,9 +30,10 @@ class OnnxRuntimeExecutor:
 
         inputs = {op.name: op.type.dtype for op in graph.inputs}
         computed = [name for name in dict.fromkeys(outputs) if name not in inputs]
-        model = to_onnx(graph, computed)
-        session = make_session(model, optimise=True, threads=self._threads)
-        return OnnxRuntimeSession(session, inputs, tuple(outputs), computed)
+        weights: dict[str, Array] = {}
+        model = to_onnx(graph, computed, outside=weights)
+        session = make_session(model, optimise=True, threads=self._threads, outside=weights)
+        return OnnxRuntimeSession(session, weights, inputs, tuple(outputs), computed)
 
 
 class OnnxRuntimeSession:
@@ -41,11 +42,13 @@ class OnnxRuntimeSession:
     def __init__(
         self,
         session: onnxruntime.InferenceSession,
+        weights: Mapping[str, Array],
         inputs: Mapping[str, DType],
         outputs: Sequence[str],
         computed: Sequence[str],
     ) -> None:
         self._session = session
+        self._weights = weights  # what the session does not hold itself
         self._inputs = inputs
         self._outputs = outputs
         self._computed = list(computed)

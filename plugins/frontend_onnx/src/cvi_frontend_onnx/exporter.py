@@ -14,21 +14,28 @@ from cvi.ops import Movement
 from cvi.ops.lookup import WHOLE
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto, ValueInfoProto
+    from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 OPSET = 20
 _IR_VERSION = 9
+_LARGE = 1 << 12  # bytes
 
 
-def to_onnx(graph: Graph, outputs: Sequence[str] | None = None) -> ModelProto:
+def to_onnx(
+    graph: Graph,
+    outputs: Sequence[str] | None = None,
+    *,
+    outside: dict[str, Array] | None = None,
+) -> ModelProto:
     """The graph in ONNX (opset 20); tensors have the names of the layers.
 
-    outputs: layers to give out instead of the graph's own. A fused relu becomes a node
-    of its own. UnsupportedError lists every op that has no ONNX form.
+    outputs: layers to give out instead of the graph's own. outside: takes the large weights,
+    which are left out of the model then: whoever makes a session gives them to it. A fused relu
+    becomes a node of its own. UnsupportedError lists every op that has no ONNX form.
     """
     from onnx import helper
 
-    writer = Writer(graph)
+    writer = Writer(graph, outside)
     problems = [f"{op.kind} {op.name}" for op in graph if not _exportable(op)]
     if problems:
         raise UnsupportedError("some layers have no ONNX form", problems=problems)
@@ -52,24 +59,39 @@ def to_onnx(graph: Graph, outputs: Sequence[str] | None = None) -> ModelProto:
 class Writer:
     """Collects nodes and initialisers. Names that start with "~" are auxiliary."""
 
-    def __init__(self, graph: Graph) -> None:
-        from onnx import numpy_helper
-
+    def __init__(self, graph: Graph, outside: dict[str, Array] | None = None) -> None:
         self.graph = graph
         self.nodes: list[NodeProto] = []
+        self.initializers: list[TensorProto] = []
+        self._outside = outside
         used = {name for op in graph for name in op.inputs}
-        self.initializers = [
-            numpy_helper.from_array(np.ascontiguousarray(array), name)
-            for name, array in graph.constants.items()
-            if name in used
-        ]
+        for name, array in graph.constants.items():
+            if name in used:
+                self._initialise(name, array)
 
     def constant(self, op: Op, suffix: str, array: Array) -> str:
-        from onnx import numpy_helper
-
         name = f"~{op.name}~{suffix}"
-        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self._initialise(name, array)
         return name
+
+    def _initialise(self, name: str, array: Array) -> None:
+        from onnx import TensorProto, numpy_helper
+
+        array = np.ascontiguousarray(array)
+        if self._outside is None or array.dtype != np.float32 or array.nbytes < _LARGE:
+            self.initializers.append(numpy_helper.from_array(array, name))
+            return
+        self._outside[name] = array
+        tensor = TensorProto(
+            name=name,
+            dims=array.shape,
+            data_type=TensorProto.FLOAT,
+            data_location=TensorProto.EXTERNAL,
+        )
+        place = {"location": "outside", "offset": "0", "length": str(array.nbytes)}
+        for key, value in place.items():
+            tensor.external_data.add(key=key, value=value)
+        self.initializers.append(tensor)
 
     def integers(self, op: Op, suffix: str, values: Sequence[int]) -> str:
         return self.constant(op, suffix, np.array(values, np.int64))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from cvi.errors import ModelError
+from cvi.ir import Array
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -15,11 +17,16 @@ _FATAL = 4
 
 
 def make_session(
-    model: ModelProto, *, optimise: bool, threads: int = 0
+    model: ModelProto,
+    *,
+    optimise: bool,
+    threads: int = 0,
+    outside: Mapping[str, Array] | None = None,
 ) -> onnxruntime.InferenceSession:
     """A session of a model in memory. ModelError when onnxruntime refuses it.
 
-    threads: 0 means one per core.
+    threads: 0 means one per core. outside: weights that the model lacks; they are not copied,
+    and must live as long as the session.
     """
     _no_telemetry()
     import onnxruntime
@@ -31,6 +38,9 @@ def make_session(
     options.inter_op_num_threads = 1
     level = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = level.ORT_ENABLE_ALL if optimise else level.ORT_DISABLE_ALL
+    if outside:
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in outside.values()]
+        options.add_external_initializers(list(outside), values)
     try:
         data = model.SerializeToString()
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
