@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _ALL_STEPS = 255
 _COARSE = 2
-_ENOUGH = 4  # images
+_ENOUGH = 6  # images
 _SHARE = 4  # of an equal share of the harm, that of a tensor that is not tried further
 _SMALLEST = 24  # a 64th of the largest value
 _FAR = 3.0  # times the least harm: closer to that no threshold is better, by far

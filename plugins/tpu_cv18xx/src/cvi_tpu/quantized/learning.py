@@ -30,8 +30,8 @@ MANY = 1 << 20
 _MEMORY = 1 << 30
 """Bytes of the tensors of all images together."""
 
-_LARGEST = 1 << 24
-"""Elements of the matrix of mean products of a layer: 128 MiB, a few times at once."""
+_LARGEST = 1 << 22
+"""Elements of the matrix of mean products of a layer: 32 MiB, a few times at once."""
 
 _STEPS = 127.0
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _TYPES = {"int8": DType.INT8, "bf16": DType.BF16, "fp32": DType.FP32}
 
-_LEARNING_WORK = 4_000_000_000
+_LEARNING_WORK = 3_000_000_000
 """Multiplications, in the exact order of BF16 sums about a quarter of a minute."""
 
 AUTO = "auto"
