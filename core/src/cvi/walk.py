@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Values = dict[str, Array]
 
+_MEMORY = 1 << 30
+
 
 class Walk:
     """The ops that the outputs need, in execution order, one after the other.
@@ -104,6 +106,11 @@ def _last_uses(graph: Graph) -> dict[str, str]:
     for op in needed_ops(graph, graph.outputs):
         last |= dict.fromkeys(op.inputs, op.name)
     return {name: reader for name, reader in last.items() if name not in graph.outputs}
+
+
+def images_at_once(graph: Graph) -> int:
+    """How many images a walk should go through together, one at least: 1 GiB of tensors."""
+    return max(1, _MEMORY // max(live_bytes(graph), 1))
 
 
 def live_bytes(graph: Graph) -> int:

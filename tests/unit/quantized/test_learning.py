@@ -284,7 +284,7 @@ def test_as_many_samples_as_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> 
     graph = _net()
     images, log = _images(graph), Log()
     table = calibrate(graph, images, method="max")
-    monkeypatch.setattr(learning, "_MEMORY", 2 * live_bytes(_nearest(graph, table)) + 1)
+    monkeypatch.setattr("cvi.walk._MEMORY", 2 * live_bytes(_nearest(graph, table)) + 1)
     _learned(graph, table, images, log)
     assert log.notes == ["rounding of 4 filters learned from 2 samples"]
 

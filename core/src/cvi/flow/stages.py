@@ -41,7 +41,7 @@ from cvi.hookspecs import (
 from cvi.ir import Array, Graph
 from cvi.macs import macs
 from cvi.precision import PrecisionPlan
-from cvi.walk import live_bytes
+from cvi.walk import images_at_once
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,6 @@ class Stage:
 
 _TUNING_SAMPLES = 100
 _TUNING_WORK = 100_000_000_000
-_TUNING_MEMORY = 1 << 30  # bytes of the tensors of all samples together
 _NO_REFERENCE = "the framework cannot compute it"
 
 
@@ -340,8 +339,7 @@ def tuning_samples(graph: Graph) -> int:
     would take minutes or more than 1 GiB. Every layer is tried with a few thresholds, each time
     running the rest of the network: half of it on average."""
     work = sum(macs(graph, op) for op in graph) * len(graph.ops)
-    most = min(_TUNING_WORK // max(work, 1), _TUNING_MEMORY // max(live_bytes(graph), 1))
-    return min(_TUNING_SAMPLES, max(1, most))
+    return min(_TUNING_SAMPLES, images_at_once(graph), max(1, _TUNING_WORK // max(work, 1)))
 
 
 def _batch(graph: Graph) -> int:

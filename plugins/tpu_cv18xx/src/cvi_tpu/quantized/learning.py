@@ -15,7 +15,7 @@ import numpy as np
 
 from cvi.flow.real import quantised_inputs
 from cvi.ir import Array, Graph
-from cvi.walk import Walk, live_bytes
+from cvi.walk import Walk, images_at_once
 from cvi_tpu.quantized import bf16
 from cvi_tpu.quantized.ops import Bf16Conv2d
 from cvi_tpu.quantized.patches import Conv, moments
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 MANY = 1 << 20
 """More samples than fit into memory."""
-
-_MEMORY = 1 << 30
-"""Bytes of the tensors of all images together."""
 
 _LARGEST = 1 << 22
 """Elements of the matrix of mean products of a layer: 32 MiB, a few times at once."""
@@ -70,7 +67,7 @@ def learn_rounding(
     found = _learnable(graph, filters, progress)
     if not found:
         return graph
-    most = min(most, max(1, _MEMORY // max(live_bytes(graph), 1)))
+    most = min(most, images_at_once(graph))
     walk = Walk(graph, [quantised_inputs(graph, sample) for sample in islice(samples, most)])
     left = dict(found)
     for op in walk.ahead():

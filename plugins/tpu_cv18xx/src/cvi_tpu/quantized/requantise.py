@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from cvi.ir import Array
 
 MAX_INT16 = 2**15 - 1
+"""What the partial sums of a weighted sum must not exceed."""
 
 _BLOCK = 1 << 16  # elements; int64 intermediates of this many stay in the L2 cache
 
@@ -17,6 +19,12 @@ _BLOCK = 1 << 16  # elements; int64 intermediates of this many stay in the L2 ca
 def wrap32(sums: Array) -> Array:
     """Integers of any size as the 32-bit accumulator holds them: modulo 2^32, signed."""
     return sums.astype(np.int64, copy=False).astype(np.int32)
+
+
+def partial_sum(multipliers: Sequence[int], bias: int) -> int:
+    """The most that a bias and the products of int8 operands before the last one add up to, in
+    any order."""
+    return abs(bias) + 128 * sum(map(abs, multipliers[:-1]))
 
 
 def saturate(values: Array, *, relu: bool = False) -> Array:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cvi_tpu.quantized.requantise import MAX_INT16
+from cvi_tpu.quantized.requantise import MAX_INT16, partial_sum
 
 STEPS = 127
 """A threshold T is stored as 127: one step is T / 127 (DECISIONS)."""
@@ -88,7 +88,7 @@ def add_rates(
 
     zeros, y_zero: the integers that stand for 0 in the operands and the result; the bias makes
     up for them. The shift is the largest at which every |multiplier| is at most 127 and partial
-    sums fit int16 (`add_fits`). The error of a multiplier is at most 1/2: below 0.8 % of the
+    sums fit int16 (`partial_sum`). The error of a multiplier is at most 1/2: below 0.8 % of the
     largest ratio, unless the partial sums (of four operands or more, or with zeros) cost another
     bit. Ratios must not exceed 127.
     """
@@ -96,14 +96,10 @@ def add_rates(
     for shift in range(15, -1, -1):
         multipliers = tuple(_nearest(math.ldexp(r, shift)) for r in ratios)
         bias = (y_zero << shift) - sum(m * z for m, z in zip(multipliers, zeros, strict=True))
-        if max(map(abs, multipliers)) <= STEPS and add_fits(multipliers, bias):
+        fits = partial_sum(multipliers, bias) <= MAX_INT16
+        if fits and max(map(abs, multipliers)) <= STEPS:
             return AddRates(multipliers, shift, bias)
     raise ValueError(f"ratios {tuple(ratios)} have no 8-bit multipliers")
-
-
-def add_fits(multipliers: Sequence[int], bias: int) -> bool:
-    """Whether the bias and the products before the last one fit int16 in any order."""
-    return abs(bias) + 128 * sum(map(abs, multipliers[:-1])) <= MAX_INT16
 
 
 def add_limit(ratios: Sequence[float]) -> float:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _TYPES = {"int8": DType.INT8, "bf16": DType.BF16, "fp32": DType.FP32}
 
 _LEARNING_WORK = 3_000_000_000
-"""Multiplications, in the exact order of BF16 sums about a quarter of a minute."""
+"""Multiplications of all samples: in the exact order of BF16 sums they take seconds."""
 
 AUTO = "auto"
 """The type of an input that its layers compute in."""

@@ -167,14 +167,14 @@ def _suit_sums(graph: Graph, values: dict[str, float], offsets: Container[str]) 
     elements alike: errors that do not average out as those of rounding do.
     """
     tied = _tied(graph, values)
-    kept = {id(tied[op.name]) for op in graph.ops if op.name in tied and _is_given(op)}
+    kept: set[str] = set().union(*(tied[op.name] for op in graph.ops if _is_given(op, tied)))
     for op in reversed(graph.ops):
         if not isinstance(op, Add | Sub) or op.name not in values:
             continue
-        kept.add(id(tied[op.name]))
+        kept |= tied[op.name]
         for name, threshold in _exact(op, values, offsets).items():
-            if id(tied[name]) not in kept:
-                kept.add(id(tied[name]))
+            if name not in kept:
+                kept |= tied[name]
                 values.update(dict.fromkeys(tied[name], threshold))
 
 
@@ -218,6 +218,6 @@ def _tied(graph: Graph, values: dict[str, float]) -> dict[str, set[str]]:
     return tied
 
 
-def _is_given(op: Op) -> bool:
-    """Whether an op's threshold cannot be chosen."""
-    return isinstance(op, Input) or _fixed(op) is not None
+def _is_given(op: Op, known: Container[str]) -> bool:
+    """Whether an op has a threshold that cannot be chosen."""
+    return op.name in known and (isinstance(op, Input) or _fixed(op) is not None)

@@ -10,7 +10,13 @@ import numpy as np
 from cvi.ir import Array, TensorType
 from cvi.ops.check import Types, broadcast, operands, require
 from cvi_tpu.quantized.ops.base import Int8Op, check_rate, in_range, int8s
-from cvi_tpu.quantized.requantise import MAX_INT16, requantise, round_shift, saturate
+from cvi_tpu.quantized.requantise import (
+    MAX_INT16,
+    partial_sum,
+    requantise,
+    round_shift,
+    saturate,
+)
 
 _MANY = 1 << 16
 
@@ -51,8 +57,7 @@ class Int8Add(Int8Eltwise):
         for m in self.multipliers:
             in_range(self, "multiplier", m, -128, 127)
         in_range(self, "shift", self.shift, 0, 15)
-        partial = abs(self.bias) + 128 * sum(map(abs, self.multipliers[:-1]))
-        in_range(self, "partial sum", partial, 0, MAX_INT16)
+        in_range(self, "partial sum", partial_sum(self.multipliers, self.bias), 0, MAX_INT16)
         return super().infer(inputs)
 
     def evaluate(self, *inputs: Array | None) -> Array:
