@@ -1,13 +1,15 @@
-"""Output files that appear whole or not at all."""
+"""Output files that appear whole or not at all, and folders for files in between."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import BinaryIO
 
 from cvi.errors import InputError
@@ -26,11 +28,13 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     target = Path(path)
     if target.is_dir():
         raise InputError("is a folder, not a file", where=str(target), fix="give a file name")
+    name = ""
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name[:80]}.", dir=target.parent)
-    except OSError as error:
-        raise _cannot_write(target, error) from error
-    try:
+        with signals_held():
+            try:
+                handle, name = tempfile.mkstemp(prefix=f".{target.name[:80]}.", dir=target.parent)
+            except OSError as error:
+                raise _cannot_write(target, error) from error
         with os.fdopen(handle, "w+b") as file:
             yield file
             file.flush()
@@ -50,6 +54,47 @@ def atomic_write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file whole or not at all."""
     with atomic_write(path) as file:
         file.write(data)
+
+
+@contextlib.contextmanager
+def scratch_folder(prefix: str = "cvi-", parent: Path | None = None) -> Iterator[Path]:
+    """A folder that is gone after the block, also when Ctrl-C comes while it is made or removed.
+
+    parent: the folder to make it in; by default the system's for temporary files.
+    """
+    with signals_held():
+        made = tempfile.TemporaryDirectory(prefix=prefix, dir=parent)
+    try:
+        yield Path(made.name)
+    finally:
+        with signals_held():
+            made.cleanup()
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """SIGINT and SIGTERM that come in the block strike at its end.
+
+    For steps that must not be left half done, such as making a file and noting its name.
+    Only the main thread gets signals; in others there is nothing to hold.
+    """
+    came: list[int] = []
+    before = {int(n): signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+
+    try:
+        with contextlib.suppress(ValueError):  # not the main thread
+            for number in before:
+                signal.signal(number, note)
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def _publish(temporary: Path, target: Path) -> None:
@@ -75,8 +120,9 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _remove(name: str) -> None:
-    with contextlib.suppress(OSError):
-        Path(name).unlink()
+    if name:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
 
 
 def _cannot_write(target: Path, error: OSError) -> InputError:

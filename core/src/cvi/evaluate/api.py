@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from cvi.evaluate.accuracy import Accuracy, Prediction, hits
 from cvi.evaluate.labels import Labelled, read_labelled
 from cvi.evaluate.run import evaluate, executor_for
 from cvi.evaluate.subjects import FrameworkSubject, GraphSubject, ProgramSubject, Subject
+from cvi.files import scratch_folder
 from cvi.flow import stages
 from cvi.flow.checks import check_request
 from cvi.flow.images import ImageOptions
@@ -84,9 +84,9 @@ def evaluate_classifier(
         offset=label_offset,
     )
     data = _drawn(data, input_num)
-    kept = nullcontext(str(work_dir)) if work_dir else tempfile.TemporaryDirectory(prefix="cvi-")
+    kept = nullcontext(Path(work_dir)) if work_dir else scratch_folder()
     with kept as folder:
-        subject = subject_of(what, Path(folder), told)
+        subject = subject_of(what, folder, told)
         told.stage("evaluate", f"run {len(data)} images")
         with executor_for(jobs, scheduler) as executor:
             return evaluate(subject, data, executor=executor, report=_Teller(told))

@@ -7,15 +7,14 @@ takes what earlier ones left in the `Job` and adds its own product.
 from __future__ import annotations
 
 import math
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from cvi import plugins
 from cvi.compare import compare_sets
 from cvi.errors import CviError, UnsupportedError, VerificationError
+from cvi.files import scratch_folder
 from cvi.flow import images
 from cvi.flow.artefacts import keep_comparison, keep_graph, keep_table
 from cvi.flow.batches import batched_as
@@ -256,8 +255,8 @@ def compile_program(job: Job) -> None:
 def verify_machine(job: Job) -> None:
     """The program in the simulator against the quantised graph, every tensor it exposes."""
     fed = quantised_inputs(job.quantised, job.inputs)
-    with tempfile.TemporaryDirectory(prefix="cvi-") as folder:
-        path = Path(folder) / "program.cvimodel"
+    with scratch_folder() as folder:
+        path = folder / "program.cvimodel"
         path.write_bytes(job.program)
         shown = plugins.runner("simulator").run(path, fed, all_tensors=True)
     missing = [name for name in job.quantised.outputs if name not in shown]

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cvi.errors import InputError, ModelError, PluginError, UnsupportedError
+from cvi.files import scratch_folder
 from cvi.ir import Array
 from cvi_frontend_tflite.importer import Importer
 from cvi_frontend_tflite.mended import mended
@@ -116,8 +115,7 @@ def _real(array: Array, tensor: Tensor) -> Array:
 
 
 def _run(data: bytes, feeds: Mapping[int, Array], tensors: Sequence[int]) -> dict[int, Array]:
-    with tempfile.TemporaryDirectory(prefix="cvi-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         (folder / "model.tflite").write_bytes(data)
         np.savez(folder / "feeds.npz", **{str(i): a for i, a in feeds.items()})  # type: ignore[arg-type]
         files = [str(folder / file) for file in ("model.tflite", "feeds.npz", "results.npz")]

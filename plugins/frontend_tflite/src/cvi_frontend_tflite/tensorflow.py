@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import tempfile
 from pathlib import Path
 
 from cvi.errors import ModelError, PluginError
+from cvi.files import scratch_folder
 from cvi_frontend_tflite.process import run_module
 
 _TIMEOUT = 1800.0
@@ -35,8 +35,8 @@ def converted(path: Path, kind: str) -> bytes:
 
 @functools.lru_cache(maxsize=2)
 def _converted(path: Path, kind: str, changed: int) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="cvi-") as folder:
-        result = Path(folder) / "model.tflite"
+    with scratch_folder() as folder:
+        result = folder / "model.tflite"
         said = run_module(
             "cvi_frontend_tflite.tensorflow_child", [kind, str(path), str(result)], _TIMEOUT
         )

@@ -6,11 +6,11 @@ import hashlib
 import os
 import subprocess
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 
 from cvi.errors import InputError, RunnerError
+from cvi.files import scratch_folder
 
 WHEEL = "tpu_mlir==1.30.2"
 PYTHON_OF_WHEEL = "3.10"
@@ -69,8 +69,7 @@ def install(folder: Path | None = None, *, wheel: Path | None = None) -> Path:
     target = library_folder(folder)
     try:
         target.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".install-", dir=target) as scratch:
-            work = Path(scratch)
+        with scratch_folder(".install-", target) as work:
             _unpack(wheel if wheel is not None else _download(work), work)
             for name in SHA256:
                 (work / name).replace(target / name)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cvi.errors import InputError, RunnerError
+from cvi.files import signals_held
 from cvi.ir.types import Array
 from cvi_runner_vendor import libraries
 from cvi_runner_vendor.encode import stored
@@ -70,7 +71,8 @@ class Session:
             "program": program,
             "all_tensors": all_tensors,
         }
-        self._scratch = tempfile.TemporaryDirectory(prefix="cvi-vendor-")
+        with signals_held():
+            self._scratch = tempfile.TemporaryDirectory(prefix="cvi-vendor-")
         self._folder = Path(self._scratch.name)
         (self._folder / "job.json").write_text(json.dumps(job))
         self._start()
