@@ -79,7 +79,7 @@ class Bench:
             executor=layers,
             method=method,
             executors=plugins.executors(),
-            tuned_on=stages.tuning_samples(self.graph),
+            trials=stages.trials(self.graph),
         )
 
     def order(self, table: CalibrationTable) -> list[str]:

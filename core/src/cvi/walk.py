@@ -66,17 +66,21 @@ class Walk:
         for values, result in zip(self.live, results, strict=True):
             values[op.name] = result
 
-    def harm(self, op: Op, results: Sequence[Array]) -> float:
-        """What other results of the visited op, one per image, do to the outputs: their
-        `relative_error` over all images."""
+    def harm(self, op: Op, results: Sequence[Array], images: Sequence[int] | None = None) -> float:
+        """What other results of the visited op do to the outputs: their `relative_error` over
+        some images, given by their places, by default over all. results: one for each of these.
+        """
         rest, session = self._rest_of(op)
+        places = range(len(self.live)) if images is None else images
 
         def outputs(image: tuple[Values, Array]) -> Values:
             values, result = image
             known = {**values, op.name: result}
             return session.run({one.name: known[one.name] for one in rest.inputs})
 
-        return relative_error(each(outputs, zip(self.live, results, strict=True)), self._expected())
+        found = each(outputs, zip([self.live[i] for i in places], results, strict=True))
+        expected = self._expected()
+        return relative_error(found, [expected[i] for i in places])
 
     def _rest_of(self, op: Op) -> tuple[Graph, ExecutorSession]:
         if self._rest is None or self._rest[0] != op.name:

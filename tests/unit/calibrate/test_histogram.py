@@ -145,3 +145,17 @@ def test_inputs_are_not_written_to_and_strides_do_not_matter() -> None:
 def test_impossible_bins() -> None:
     with pytest.raises(InputError):
         Histograms(1000)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.7, 0.99, 1.0, 1.5])
+def test_what_a_threshold_clips(share: float) -> None:
+    random = np.random.default_rng(5)
+    parts = [(random.laplace(size=10_000) * scale).astype(np.float32) for scale in (1, 3, 2)]
+    layer = one_pass(parts)
+    threshold = share * layer.absmax
+    beyond = np.maximum(np.abs(np.concatenate(parts).astype(np.float64)) - threshold, 0)
+    assert layer.clipped(threshold) == pytest.approx(np.square(beyond).sum(), rel=0.01, abs=1e-6)
+
+
+def test_nothing_is_clipped_of_zeros() -> None:
+    assert one_pass([np.zeros(10, np.float32)]).clipped(0.5) == 0

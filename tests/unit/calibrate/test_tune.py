@@ -11,10 +11,11 @@ from cvi import plugins
 from cvi.calibrate.calibrate import _Telling, calibrate, last_tensors
 from cvi.calibrate.histogram import Histograms
 from cvi.calibrate.table import Threshold
-from cvi.calibrate.tune import rounded, tuned
+from cvi.calibrate.tune import Trials, _Tensor, rounded, tuned
 from cvi.execute import evaluate
 from cvi.ir import Array, Graph, Input, TensorType
 from cvi.ops import Add, Concat, Conv2d, Permute, Reshape, Softmax
+from cvi.walk import Walk
 
 
 def _net() -> Graph:
@@ -89,7 +90,7 @@ def test_no_threshold_a_step_away_is_better(fast: bool) -> None:
 def test_few_images_tell_no_fine_steps_apart() -> None:
     graph = _net()
     largest = calibrate(graph, _images(), method="max")
-    chosen = tuned(graph, largest, _images()[:3])
+    chosen = tuned(graph, largest, _images()[:2])
     for name, entry in chosen.entries.items():
         steps = -4 * np.log2(entry.threshold / largest.entries[name].threshold)
         assert round(steps) % 2 == 0, name
@@ -107,7 +108,7 @@ def test_a_tensor_that_is_harmed_by_clipping_alone_keeps_its_maximum() -> None:
 def test_auto_tries_from_the_largest_values_on() -> None:
     graph = _net()
     largest = calibrate(graph, _images(), method="max")
-    chosen = calibrate(graph, _images(), method="auto", tuned_on=8)
+    chosen = calibrate(graph, _images(), method="auto", trials=Trials(8, 8))
     expected = tuned(graph, largest, _images()).entries
     full = largest.entries["y"]
     expected["y"] = replace(full, threshold=1.2 * full.threshold).rounded()
@@ -127,6 +128,47 @@ def test_joined_tensors_are_tried_and_moved_ones_take_their_operands() -> None:
     chosen = tuned(graph, largest, _images())
     assert chosen.entries["turned"].threshold == chosen.entries["cat"].threshold
     assert chosen.entries["cat"].threshold < largest.entries["cat"].threshold
+
+
+def _spiked() -> tuple[Graph, list[dict[str, Array]]]:
+    """A filter, and 60 images of which every tenth has large values, each in its own place."""
+    random = np.random.default_rng(4)
+    graph = Graph("net", outputs=("y",))
+    graph.constants["w"] = random.standard_normal((5, 3, 1, 1)).astype(np.float32)
+    graph.add(Input(name="x", type=TensorType((1, 3, 8, 8))))
+    graph.add(Conv2d(name="y", inputs=("x", "w", "")))
+    images = random.normal(size=(60, 1, 3, 8, 8)).astype(np.float32)
+    images[::10, :, :, 3, 2:5] *= 6
+    return graph, [{"x": image} for image in images]
+
+
+@pytest.mark.parametrize("each", [2, 4])
+def test_a_few_images_and_the_histogram_tell_the_harm_to_all(each: int) -> None:
+    """Those with the largest values alone show five times as much."""
+    graph, images = _spiked()
+    histograms = Histograms(2048)
+    for image in images:
+        histograms.add(image)
+    largest = calibrate(graph, images, method="max").entries["x"]
+    walk = Walk(graph, images)
+    op = next(iter(walk))
+    estimated = _Tensor(op, walk, each, largest, histograms.layers["x"], len(images))
+    alone = _Tensor(op, walk, each, largest, None, each)
+    everything = _Tensor(op, walk, len(images), largest, None, len(images))
+    for k in range(2, 12, 2):
+        harm, found, shown = (t.harm(k) / t.harm(0) for t in (everything, estimated, alone))
+        assert 0.6 < found / harm < 1.7, k
+        if k >= 6:
+            assert shown > 4 * harm, k
+
+
+def test_the_images_with_the_largest_values_of_a_tensor_are_tried() -> None:
+    graph, images = _spiked()
+    largest = calibrate(graph, images, method="max")
+    few = [*images[1:10], images[20]]
+    spiked = tuned(graph, largest, few, each=1).entries["x"]
+    assert spiked == tuned(graph, largest, [images[20]]).entries["x"]
+    assert spiked != tuned(graph, largest, [images[1]]).entries["x"]
 
 
 def test_outputs_have_room_where_they_are_moved_too() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from cvi.calibrate.histogram import Histograms, LayerHistogram
 from cvi.calibrate.methods import AUTO, Method, absolute_maximum, method_of
 from cvi.calibrate.table import CalibrationTable, Threshold, format_mean
-from cvi.calibrate.tune import tuned
+from cvi.calibrate.tune import SIXTEEN, Trials, tuned
 from cvi.errors import CviError, InputError
 from cvi.ir import Array, DType, Graph
 from cvi.ops import Conv2d, ConvTranspose2d, FullyConnected, Movement, Softmax
@@ -34,7 +34,7 @@ def calibrate(
     bins: int = 2048,
     method: str = "kld",
     executors: Sequence[Executor] = (),
-    tuned_on: int = 16,
+    trials: Trials = SIXTEEN,
     progress: Callable[[int], None] | None = None,
     tried: Callable[[int], None] | None = None,
 ) -> CalibrationTable:
@@ -43,8 +43,8 @@ def calibrate(
 
     samples: input arrays by input name, each taken once.
     method: one of METHODS, or "auto": for each layer the best by what it does to the outputs
-    for `tuned_on` of the samples (`cvi.calibrate.tune`), which executors run: half of these are
-    such as hold the largest values of most tensors. Then the network's outputs (or
+    for a few of the samples (`cvi.calibrate.tune`; trials: how many), which executors run: half
+    of these are such as hold the largest values of most tensors. Then the network's outputs (or
     what a softmax at its end reads) get a fifth more than the largest value.
     executor: session that gives all of `float_layers(graph)` except the inputs, which
     may be missing; without one the numpy reference runs the graph.
@@ -55,7 +55,7 @@ def calibrate(
     """
     choose = absolute_maximum if method == AUTO else method_of(method)
     names = float_layers(graph)
-    few = _Telling(max(tuned_on, 1) if method == AUTO else 0)
+    few = _Telling(trials.samples if method == AUTO else 0)
     histograms, means = Histograms(bins), ChannelMeans(filtered_tensors(graph))
     count = 0
     for count, sample in enumerate(samples, 1):
@@ -71,7 +71,15 @@ def calibrate(
     table = CalibrationTable(entries, means=means.rounded(), bins=bins, samples=count)
     if method != AUTO:
         return table
-    table = tuned(graph, table, few.samples, executors=executors, progress=tried)
+    table = tuned(
+        graph,
+        table,
+        few.samples,
+        each=trials.each,
+        seen=histograms.layers,
+        executors=executors,
+        progress=tried,
+    )
     return _with_room(table, last_tensors(graph), histograms)
 
 

@@ -74,6 +74,16 @@ class LayerHistogram:
         assert self._counts is not None and self._exponent is not None
         return self._counts, 2.0**self._exponent / self._size
 
+    def clipped(self, threshold: float) -> float:
+        """The sum of squared distances by which |x| exceeds a threshold, every value in the
+        middle of its fine bin. 0 when nothing but zeros was seen."""
+        if self.absmax == 0:
+            return 0.0
+        counts, width = self.fine()
+        first = min(int(threshold / width), len(counts))
+        middles = (np.arange(first, len(counts)) + 0.5) * width
+        return float(counts[first:] @ np.square(np.maximum(middles - threshold, 0.0)))
+
     def reduced(self) -> npt.NDArray[np.int64]:
         """The vendor's histogram int64[bins] of non-zero |x|: bin j is around j * width.
 

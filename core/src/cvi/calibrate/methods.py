@@ -10,7 +10,6 @@ import numpy as np
 from cvi.calibrate.histogram import LayerHistogram
 from cvi.calibrate.kld import kld_threshold
 from cvi.errors import InputError
-from cvi.ir import Array
 
 STEPS = 127
 """A threshold is stored as this integer."""
@@ -46,17 +45,14 @@ def least_squares(layer: LayerHistogram) -> float:
     Rounding to steps of T / 127 costs a twelfth of a squared step on average; what lies
     beyond T costs the square of its distance.
     """
-    counts, width = layer.fine()
-    middles = (np.arange(len(counts)) + 0.5) * width
     thresholds = np.arange(1, 101) / 100 * layer.absmax
-    return float(thresholds[np.argmin([_error(counts, middles, t) for t in thresholds])])
+    return float(thresholds[np.argmin([_error(layer, float(t)) for t in thresholds])])
 
 
-def _error(counts: Array, middles: Array, threshold: float) -> float:
-    inside = int(np.searchsorted(middles, threshold, side="right"))
-    rounding = counts[:inside].sum() * (threshold / STEPS) ** 2 / 12
-    clipping = counts[inside:] @ np.square(middles[inside:] - threshold)
-    return float(rounding + clipping)
+def _error(layer: LayerHistogram, threshold: float) -> float:
+    counts, width = layer.fine()
+    inside = counts[: round(threshold / width)].sum()
+    return float(inside * (threshold / STEPS) ** 2 / 12) + layer.clipped(threshold)
 
 
 METHODS: dict[str, Method] = {

@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from cvi import plugins
 from cvi.compare import compare_sets
@@ -42,6 +43,9 @@ from cvi.macs import macs
 from cvi.precision import PrecisionPlan
 from cvi.walk import images_at_once
 
+if TYPE_CHECKING:
+    from cvi.calibrate.tune import Trials
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -57,7 +61,8 @@ class Stage:
 
 
 _TUNING_SAMPLES = 100
-_TUNING_WORK = 100_000_000_000
+_CHOICE = 4  # measured: the choice matters more than the number
+_TUNING_WORK = 85_000_000_000
 _NO_REFERENCE = "the framework cannot compute it"
 
 
@@ -169,7 +174,7 @@ def calibrate(job: Job) -> None:
         bins=request.bins,
         method=request.method,
         executors=plugins.executors(),
-        tuned_on=tuning_samples(job.graph),
+        trials=trials(job.graph),
         progress=lambda done: job.progress.step(done, total),
         tried=lambda done: job.progress.step(done, len(job.graph.ops)),
     )
@@ -333,12 +338,17 @@ _OPTIONS = {
 # -- shared by stages -------------------------------------------------------
 
 
-def tuning_samples(graph: Graph) -> int:
+def trials(graph: Graph) -> Trials:
     """With how many samples thresholds are tried: 100, fewer for networks so large that this
     would take minutes or more than 1 GiB. Every layer is tried with a few thresholds, each time
-    running the rest of the network: half of it on average."""
+    running the rest of the network: half of it on average. Of four times as many, which run
+    through it once, every layer has its own ones."""
+    from cvi.calibrate.tune import Trials
+
     work = sum(macs(graph, op) for op in graph) * len(graph.ops)
-    return min(_TUNING_SAMPLES, images_at_once(graph), max(1, _TUNING_WORK // max(work, 1)))
+    most = min(_TUNING_SAMPLES, images_at_once(graph))
+    each = min(most, max(1, _TUNING_WORK // max(work, 1)))
+    return Trials(min(most, _CHOICE * each), each)
 
 
 def _batch(graph: Graph) -> int:
