@@ -71,8 +71,9 @@ What makes the difference to the vendor's INT8, and is always on:
 - Rounding errors of weights do not average out over inputs that are never negative: calibration
   keeps the *mean* of every channel, and what the rounded weights add for these means is taken
   out of the bias.
-- Thresholds are chosen among shares of the maximum by trials on a few images, half of them those
-  that hold the largest values, and outputs get *room* beyond the largest value that was seen.
+- Thresholds are chosen among shares of the maximum by trials on the few images that hold the
+  largest values of a tensor; what clipping does there is scaled by the histograms of all images.
+  Outputs get *room* beyond the largest value that was seen.
 - Thresholds of the operands of sums are such that their 8-bit multipliers are *exact*.
 - Weights are rounded as a few of the images suggest (`--rounding auto`), in BF16 too.
 
