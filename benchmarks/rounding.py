@@ -54,7 +54,7 @@ def row(entry: Classifier, quant: str, images: int) -> str:
     two = measure(bench, made)
     more = two.kl - one.kl
     cells = (
-        entry.name, str(images), f"{one.kl.mean():.5f}", f"{two.kl.mean():.5f}",
+        entry.name, f"{one.kl.mean():.5f}", f"{two.kl.mean():.5f}",
         f"{more.mean():+.5f} ± {more.std() / len(more) ** 0.5:.5f}",
         f"{one.changed} → {two.changed}", f"{seconds:.1f}",
     )  # fmt: skip

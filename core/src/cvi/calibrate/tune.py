@@ -61,16 +61,15 @@ def tuned(
 ) -> CalibrationTable:
     """The table with the best threshold of every layer.
 
-    table: with thresholds that clip nothing. each: with how many of the images thresholds of
-    a tensor are tried, by default with all; they are those that hold its largest values.
-    seen: the histograms of all its samples, when the
-    images are only some of them. Smaller ones are tried, each the one before by the
+    table: with thresholds that clip nothing. Smaller ones are tried, each the one before by the
     square root of 2, as long as they get better; then, with enough images to tell them apart,
     those halfway to the best one's neighbours. A tensor whose rounding costs next to nothing of
     what all before it cost is not tried further. What an op only moves has the threshold of its
     operand; concatenations, whose operands take theirs, are tried. A tensor that is never
     negative is rounded to 255 steps from 0 on, others to 127 on either side.
-    progress: called with the number of layers done.
+    each: with how many of the images thresholds of a tensor are tried, by default with all;
+    they are those that hold its largest values. seen: histograms of all samples of the table,
+    where the images are only some of these. progress: called with the number of layers done.
     """
     entries, seen = dict(table.entries), seen or {}
     walk = Walk(graph, images, executors)
