@@ -49,7 +49,9 @@ differences, not at the heights. INT8 graphs run on the exact reference, which p
 for byte; BF16 graphs with sums in any order. The scheme is that for CV183x.
 
 - **lost**: images that FP32 classifies right less those that the form does; below 0 it has
-  more right. **changed**: images whose best class is another than FP32's.
+  more right. **changed**: images whose best class is another than FP32's. These are images
+  between two classes, and which of them it hits is chance: of n changed ones, lost is uncertain
+  by about the root of n.
 - **KL**: mean Kullback-Leibler divergence of the class probabilities from FP32's.
 - Networks of another task (digits, CIFAR-10, person or not) see the same images; only their
   difference to FP32 counts: no image is right or lost (–).
