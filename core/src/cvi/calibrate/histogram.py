@@ -80,9 +80,9 @@ class LayerHistogram:
         if self.absmax == 0:
             return 0.0
         counts, width = self.fine()
-        first = min(int(threshold / width), len(counts))
+        first = int(threshold / width + 0.5)
         middles = (np.arange(first, len(counts)) + 0.5) * width
-        return float(counts[first:] @ np.square(np.maximum(middles - threshold, 0.0)))
+        return float(counts[first:] @ np.square(middles - threshold))
 
     def reduced(self) -> npt.NDArray[np.int64]:
         """The vendor's histogram int64[bins] of non-zero |x|: bin j is around j * width.

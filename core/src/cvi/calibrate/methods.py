@@ -51,7 +51,7 @@ def least_squares(layer: LayerHistogram) -> float:
 
 def _error(layer: LayerHistogram, threshold: float) -> float:
     counts, width = layer.fine()
-    inside = counts[: round(threshold / width)].sum()
+    inside = counts[: int(threshold / width + 0.5)].sum()
     return float(inside * (threshold / STEPS) ** 2 / 12) + layer.clipped(threshold)
 
 

@@ -126,9 +126,10 @@ class _Tensor:
     ) -> None:
         self._op, self._walk, self._largest = op, walk, largest
         self._seen, self._samples = seen, samples
-        clipped = [_clipped(v[op.name], largest.threshold * 2**-0.5) for v in walk.live]
-        most = sorted(range(len(clipped)), key=lambda i: (-clipped[i], i))
-        self._images = sorted(most[:each])
+        self._images = list(range(len(walk.live)))
+        if each < len(self._images):
+            clipped = [_clipped(v[op.name], largest.threshold * 2**-0.5) for v in walk.live]
+            self._images = sorted(sorted(self._images, key=lambda i: -clipped[i])[:each])
         self._unclipped = self._tried(largest)
 
     def threshold(self, k: int) -> Threshold:
@@ -157,17 +158,19 @@ class _Tensor:
         squared distance. Where the few clip less than the others, or nothing, a hundredth of
         what they miss counts as if rounding did it."""
         assert self._seen is not None
-        _, steps = _steps(entry)
-        count = len(self._images)
-        few = sum(_clipped(values, entry.threshold) for values in self._values()) / count
-        changed = sum(int(np.count_nonzero(values)) for values in self._values()) / count
+        clipped = sum(_clipped(values, entry.threshold) for values in self._values())
+        few = clipped / len(self._images)
         everywhere = self._seen.clipped(entry.threshold) / self._samples
         missed = _DOUBT * max(everywhere - few, 0.0)
-        if not few + missed:
-            return clipping
-        squares = changed * (entry.threshold / steps) ** 2 / 12
-        usual = rounding / squares if squares else 0.0
-        return everywhere * (clipping + usual * missed) / (few + missed)
+        if missed:
+            clipping += missed * self._per_square(rounding, entry)
+        return everywhere * clipping / (few + missed) if few + missed else clipping
+
+    def _per_square(self, rounding: float, entry: Threshold) -> float:
+        """What rounding does to the few for each squared distance, of a twelfth of a step."""
+        changed = sum(int(np.count_nonzero(values)) for values in self._values())
+        squares = changed / len(self._images) * (entry.threshold / _steps(entry)[1]) ** 2 / 12
+        return rounding / squares if squares else 0.0
 
     def _values(self) -> list[Array]:
         return [self._walk.live[i][self._op.name] for i in self._images]

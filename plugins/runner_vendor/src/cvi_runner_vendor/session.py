@@ -8,9 +8,9 @@ import select
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cvi.errors import InputError, RunnerError
-from cvi.files import signals_held
+from cvi.files import scratch_folder
 from cvi.ir.types import Array
 from cvi_runner_vendor import libraries
 from cvi_runner_vendor.encode import stored
@@ -71,9 +71,8 @@ class Session:
             "program": program,
             "all_tensors": all_tensors,
         }
-        with signals_held():
-            self._scratch = tempfile.TemporaryDirectory(prefix="cvi-vendor-")
-        self._folder = Path(self._scratch.name)
+        self._scratch = ExitStack()
+        self._folder = self._scratch.enter_context(scratch_folder("cvi-vendor-"))
         (self._folder / "job.json").write_text(json.dumps(job))
         self._start()
         try:
@@ -171,7 +170,7 @@ class Session:
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
-        self._scratch.cleanup()
+        self._scratch.close()
 
     def __enter__(self) -> Self:
         return self
