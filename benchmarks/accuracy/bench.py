@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from time import process_time
@@ -98,23 +98,12 @@ class Bench:
         """As `cvi convert` makes it with the training images; layers: in BF16."""
         default = Precision.BF16 if scheme == "bf16" else Precision.INT8
         plan = PrecisionPlan(default, dict.fromkeys(layers, Precision.BF16))
-        found, chip = plugins.scheme(scheme), plugins.chip(CHIP)
-        assert isinstance(found, LearnsRounding)
         if rounding == NEAREST:
-            return found.quantize(
-                self.graph, table, plan, chip, inputs_type="auto", outputs_type="fp32"
+            return plugins.scheme(scheme).quantize(
+                self.graph, table, plan, plugins.chip(CHIP), inputs_type="auto", outputs_type="fp32"
             )
-        return found.quantize_learned(
-            self.graph,
-            table,
-            plan,
-            chip,
-            shuffled(self.training),
-            thorough=rounding == LEARNED,
-            inputs_type="auto",
-            outputs_type="fp32",
-            progress=Silent(),
-        )
+        images = shuffled(self.training)
+        return learned(self.graph, table, plan, scheme, images, thorough=rounding == LEARNED)
 
     def equalised(self, form: str) -> Score:
         """The INT8 form of the network with equalised channels and thresholds of its own."""
@@ -148,6 +137,32 @@ class Bench:
             self.entry.model, given, weights=self.entry.weight_file, tensors=[output]
         )
         return list(values[output])
+
+
+def learned(
+    graph: Graph,
+    table: CalibrationTable | None,
+    plan: PrecisionPlan,
+    scheme: str,
+    images: Iterable[Mapping[str, Array]],
+    *,
+    thorough: bool = False,
+) -> Graph:
+    """The graph as `cvi convert` quantises it, its weights rounded as images suggest; thorough:
+    as all of them do."""
+    found = plugins.scheme(scheme)
+    assert isinstance(found, LearnsRounding)
+    return found.quantize_learned(
+        graph,
+        table,
+        plan,
+        plugins.chip(CHIP),
+        images,
+        thorough=thorough,
+        inputs_type="auto",
+        outputs_type="fp32",
+        progress=Silent(),
+    )
 
 
 def _scores(quantised: Graph, image: dict[str, Array]) -> Array:

@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from benchmarks.accuracy.bench import learned
 from benchmarks.flow import CHIP, IMAGES, OURS, SHARED, expanded, measured
 
 from cvi import plugins
 from cvi.calibrate.table import CalibrationTable
 from cvi.execute import evaluate, float_session
-from cvi.flow.progress import Silent
 from cvi.flow.real import quantised_inputs, real_values
-from cvi.hookspecs import LearnsRounding
 from cvi.ir import Array, Graph, storage
 from cvi.precision import Precision, PrecisionPlan
 from cvi.preprocess.dataset import find_images, samples, select, shuffled
@@ -96,19 +95,9 @@ def _similar(
 ) -> Reached:
     default = Precision.BF16 if layers is None else Precision.INT8
     plan = PrecisionPlan(default, dict.fromkeys(layers or (), Precision.BF16))
-    scheme = plugins.scheme("bf16" if layers is None else "mixed")
-    assert isinstance(scheme, LearnsRounding)
-    made = scheme.quantize_learned(
-        graph,
-        table,
-        plan,
-        plugins.chip(CHIP),
-        samples(graph, shuffled(select(find_images(IMAGES), 100))),
-        thorough=False,
-        inputs_type="auto",
-        outputs_type="fp32",
-        progress=Silent(),
-    )
+    scheme = "bf16" if layers is None else "mixed"
+    images = samples(graph, shuffled(select(find_images(IMAGES), 100)))
+    made = learned(graph, table, plan, scheme, images)
     pairs = [_pair(graph, made, image) for image in _held_out(graph)]
     cosines = [float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)) for a, b in pairs]
     ratios = [10 * np.log10(float(b @ b) / float(np.square(a - b).sum())) for a, b in pairs]
